@@ -1,0 +1,223 @@
+-- The tables of the Instagram ingestion pipeline.
+--
+-- Two kinds of state live here. `events` is the ledger: one row an event id, written once, and the proof
+-- that an event has taken effect. Everything else is what the events add up to, and each rule by which it
+-- adds up is commutative and idempotent, so that order and repetition of delivery do not matter.
+--
+-- Times are `timestamptz`; Instagram's milliseconds are converted on the way in (ingestion.from_ms).
+
+create schema if not exists ingestion;
+comment on schema ingestion is 'Helpers of the public functions. Not exposed through PostgREST.';
+
+-- Our Instagram professional accounts. A row is not needed for ingestion, only for sending and for state.
+create table public.accounts (
+    account_id       text primary key,
+    app_scoped_id    text unique,
+    username         text,
+    login_flavour    text not null default 'instagram' check (login_flavour in ('instagram', 'facebook')),
+    state            text not null default 'active' check (state in ('active', 'needs_reauth', 'stopped')),
+    state_code       text,
+    state_changed_at timestamptz,
+    created_at       timestamptz not null default now()
+);
+comment on column public.accounts.account_id is 'The professional account id, as in entry.id of a webhook.';
+comment on column public.accounts.app_scoped_id is 'The id Instagram Login gives the same account; some payloads carry it instead.';
+comment on column public.accounts.state is 'needs_reauth: the token is dead. stopped: Meta restricted the account. Ingestion goes on in both.';
+
+-- The ledger and the raw archive.
+create table public.events (
+    event_id     text primary key,
+    kind         text not null,
+    account_id   text not null,
+    contact_id   text,
+    mid          text,
+    direction    text not null check (direction in ('inbound', 'outbound')),
+    via          text not null check (via in ('queue', 'direct', 'replay')),
+    via_standby  boolean not null default false,
+    is_test      boolean not null default false,
+    occurred_at  timestamptz not null,
+    received_at  timestamptz not null,
+    recorded_at  timestamptz not null default now(),
+    processed_at timestamptz,
+    raw          jsonb
+);
+comment on column public.events.event_id is 'Idempotency key and QStash deduplication id, e.g. ig_msg_{mid}.';
+comment on column public.events.processed_at is 'Null: recorded, but an effect of it (profile, reply, next phase) is still owed.';
+comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent.';
+create index events_by_mid on public.events (account_id, mid) where mid is not null;
+create index events_by_contact on public.events (account_id, contact_id) where contact_id is not null;
+create index events_by_time on public.events (recorded_at);
+create index events_unfinished on public.events (recorded_at) where processed_at is null;
+
+-- The people who write to us: one row a person and account (an IGSID is scoped to both).
+create table public.profiles (
+    account_id              text not null,
+    igsid                   text not null,
+    username                text,
+    name                    text,
+    profile_pic             text,
+    follower_count          integer,
+    is_verified_user        boolean,
+    is_user_follow_business boolean,
+    is_business_follow_user boolean,
+    state                   text not null default 'pending' check (state in ('pending', 'complete', 'unavailable')),
+    unavailable_code        text,
+    refused_after_inbound   boolean not null default false,
+    fetched_at              timestamptz,
+    first_seen_at           timestamptz not null,
+    last_seen_at            timestamptz not null,
+    last_inbound_at         timestamptz,
+    read_watermark_at       timestamptz,
+    read_watermark_mid      text,
+    primary key (account_id, igsid)
+);
+comment on column public.profiles.profile_pic is 'Meta''s CDN link; expires in a few days. The picture itself may not be kept.';
+comment on column public.profiles.last_inbound_at is 'The newest message or postback from the person; the 24-hour window runs from here.';
+comment on column public.profiles.read_watermark_at is 'The person has read our messages up to this time.';
+comment on column public.profiles.refused_after_inbound is 'The refusal came although the person had written: asking again at every message is no use.';
+
+-- What was said. A row may exist before its message: `is_placeholder` marks one made by an edit or unsend.
+create table public.messages (
+    account_id      text not null,
+    mid             text not null,
+    contact_id      text,
+    direction       text check (direction in ('inbound', 'outbound')),
+    kind            text check (kind in ('message', 'echo', 'postback')),
+    text            text,
+    attachments     jsonb not null default '[]',
+    reply_to_mid    text,
+    reply_to_story  jsonb,
+    payload         text,
+    referral        jsonb,
+    is_unsupported  boolean not null default false,
+    is_ephemeral    boolean not null default false,
+    is_self         boolean not null default false,
+    is_test         boolean not null default false,
+    standby         boolean not null default false,
+    sent_at         timestamptz,
+    num_edit        integer,
+    edited_at       timestamptz,
+    unsent_at       timestamptz,
+    is_placeholder  boolean not null default false,
+    is_provisional  boolean not null default false,
+    event_id        text,
+    primary key (account_id, mid)
+);
+comment on column public.messages.text is 'As it stands: the newest edit, or null once unsent.';
+comment on column public.messages.attachments is 'Meta''s items verbatim. Links expire; Meta''s terms forbid keeping copies of the media.';
+comment on column public.messages.payload is 'The developer payload of a quick reply or a postback.';
+comment on column public.messages.is_placeholder is 'An edit or unsend came first; the message itself has not been seen.';
+comment on column public.messages.is_provisional is 'Written by our own send; the echo, when it comes, has the last word on its time and text.';
+create index messages_newest on public.messages (account_id, contact_id, sent_at desc, mid desc) where not is_placeholder;
+
+-- One row a message and person; `unreact` is a value, so that a late `react` cannot bring it back.
+create table public.reactions (
+    account_id text not null,
+    mid        text not null,
+    actor_id   text not null,
+    contact_id text,
+    action     text not null check (action in ('react', 'unreact')),
+    reaction   text,
+    emoji      text,
+    acted_at   timestamptz not null,
+    event_id   text not null,
+    primary key (account_id, mid, actor_id)
+);
+create index reactions_by_contact on public.reactions (account_id, contact_id);
+
+create table public.comments (
+    account_id         text not null,
+    comment_id         text not null,
+    contact_id         text,
+    username           text,
+    text               text,
+    parent_id          text,
+    media_id           text,
+    media_product_type text,
+    ad_id              text,
+    is_live            boolean not null default false,
+    is_self            boolean not null default false,
+    is_test            boolean not null default false,
+    commented_at       timestamptz not null,
+    event_id           text not null,
+    primary key (account_id, comment_id)
+);
+create index comments_by_media on public.comments (account_id, media_id, commented_at desc);
+create index comments_by_contact on public.comments (account_id, contact_id);
+
+create table public.mentions (
+    event_id     text primary key,
+    account_id   text not null,
+    media_id     text,
+    comment_id   text,
+    mentioned_at timestamptz not null
+);
+create index mentions_by_time on public.mentions (account_id, mentioned_at desc);
+
+create table public.reply_rules (
+    rule_id      bigint generated always as identity primary key,
+    account_id   text,
+    trigger      text not null check (trigger in ('keyword', 'story_mention', 'story_reply', 'first_message', 'postback', 'comment')),
+    match        text not null default 'contains' check (match in ('exact', 'contains', 'regex')),
+    pattern      text,
+    reply_text   text not null check (reply_text <> ''),
+    priority     integer not null default 0,
+    cooldown_s   integer not null default 0 check (cooldown_s >= 0),
+    enabled      boolean not null default true,
+    created_at   timestamptz not null default now(),
+    check (trigger <> 'keyword' or coalesce(pattern, '') <> '')
+);
+comment on table public.reply_rules is 'When to answer by itself, and with what. account_id null: for every account.';
+
+-- Planned effects. planned -> claimed -> (sending ->) sent | failed | unknown | skipped.
+-- `sending` is written before a direct message leaves, so that a crash can never be mistaken for "not sent".
+create table public.outbox (
+    effect_id   text primary key,
+    event_id    text not null references public.events (event_id) on delete cascade,
+    kind        text not null check (kind in ('dm', 'private_reply', 'next_phase')),
+    account_id  text not null,
+    contact_id  text,
+    rule_id     bigint,
+    payload     jsonb not null,
+    state       text not null default 'planned'
+                check (state in ('planned', 'claimed', 'sending', 'sent', 'failed', 'unknown', 'skipped')),
+    attempts    integer not null default 0,
+    lease_token uuid,
+    lease_until timestamptz,
+    not_before  timestamptz,
+    sending_at  timestamptz,
+    finished_at timestamptz,
+    mid         text,
+    error_code  text,
+    planned_at  timestamptz not null default now()
+);
+comment on column public.outbox.mid is 'The sent message''s id (its echo carries the same), or the QStash message id of a next phase.';
+comment on column public.outbox.state is 'unknown: it may have reached Meta. Never sent again by itself; the echo settles it. skipped: a dry run.';
+create index outbox_by_event on public.outbox (event_id);
+create index outbox_open on public.outbox (account_id, contact_id, sending_at) where state in ('sending', 'unknown');
+create index outbox_cooldown on public.outbox (account_id, contact_id, rule_id, planned_at desc);
+create index outbox_owed on public.outbox (planned_at) where state in ('planned', 'claimed', 'sending');
+create unique index outbox_mid on public.outbox (account_id, mid) where kind <> 'next_phase' and mid is not null;
+
+-- What QStash gave up on, for people and for replay.
+create table public.dead_letters (
+    source_message_id text primary key,
+    dlq_id            text,
+    event_id          text,
+    kind              text,
+    account_id        text,
+    url               text,
+    status            integer,
+    error_code        text,
+    retried           integer,
+    max_retries       integer,
+    event             jsonb,
+    body              text,
+    state             text not null default 'open' check (state in ('open', 'replayed', 'discarded')),
+    first_tried_at    timestamptz,
+    failed_at         timestamptz not null default now()
+);
+comment on column public.dead_letters.event is 'The event that failed, ready to be published again.';
+comment on column public.dead_letters.body is 'The message body where it is no event of ours.';
+create index dead_letters_open on public.dead_letters (failed_at desc) where state = 'open';
+create index dead_letters_by_event on public.dead_letters (event_id);

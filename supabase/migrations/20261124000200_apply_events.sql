@@ -1,0 +1,226 @@
+-- How each kind of event changes the tables. Every function here is commutative with every other and with
+-- itself, and applying one twice is applying it once: order and repetition end in the same rows.
+-- All locks are taken in one order (events, profiles, messages, reactions, outbox), against deadlocks.
+
+create function ingestion.from_ms(ms bigint) returns timestamptz
+language sql immutable strict parallel safe set search_path = ''
+return timestamptz 'epoch' + ms * interval '1 millisecond';
+
+-- An item without what a person wrote or attached, for messages that were unsent: ids and shape remain,
+-- so that the archive can still be replayed.
+create function ingestion.redacted(item jsonb) returns jsonb
+language sql immutable set search_path = ''
+return item
+    #- '{message,text}' #- '{message,attachments}' #- '{message,quick_reply}' #- '{message,referral}'
+    #- '{message_edit,text}'
+    #- '{value,message,text}' #- '{value,message,attachments}' #- '{value,message,quick_reply}'
+    #- '{value,message,referral}' #- '{value,message_edit,text}';
+
+-- The person behind an event: first seen at the earliest, last seen at the latest, whatever came first.
+create function ingestion.touch_profile(
+    p_account text, p_contact text, p_at timestamptz, p_opens_window boolean
+) returns public.profiles
+language sql set search_path = ''
+as $$
+    insert into public.profiles as p (account_id, igsid, first_seen_at, last_seen_at, last_inbound_at)
+    values (p_account, p_contact, p_at, p_at, case when p_opens_window then p_at end)
+    on conflict (account_id, igsid) do update set
+        first_seen_at = least(p.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(p.last_seen_at, excluded.last_seen_at),
+        last_inbound_at = greatest(p.last_inbound_at, excluded.last_inbound_at)
+    returning p.*;
+$$;
+
+-- Message, echo, postback: the first writer fills the row; a placeholder left by an edit or an unsend, or a
+-- provisional row left by our own send, is filled; an unsent message stays erased.
+create function ingestion.apply_message(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.messages as m (
+        account_id, mid, contact_id, direction, kind, text, attachments, reply_to_mid, reply_to_story, payload,
+        referral, is_unsupported, is_ephemeral, is_self, is_test, standby, sent_at, event_id
+    )
+    values (
+        p_account,
+        coalesce(p_event ->> 'mid', p_event ->> 'event_id'),
+        p_event ->> 'contact_id',
+        coalesce(p_event ->> 'direction', 'inbound'),
+        p_event ->> 'kind',
+        coalesce(p_event ->> 'text', p_event ->> 'title'),
+        coalesce(p_event -> 'attachments', '[]'),
+        p_event #>> '{reply_to,mid}',
+        p_event #> '{reply_to,story}',
+        coalesce(p_event #>> '{quick_reply,payload}', p_event ->> 'payload'),
+        p_event -> 'referral',
+        coalesce((p_event ->> 'is_unsupported')::boolean, false),
+        coalesce((p_event ->> 'is_ephemeral')::boolean, false),
+        coalesce((p_event ->> 'is_self')::boolean, false),
+        coalesce((p_event ->> 'is_test')::boolean, false),
+        coalesce((p_event ->> 'standby')::boolean, false),
+        p_at,
+        p_event ->> 'event_id'
+    )
+    on conflict (account_id, mid) do update set
+        contact_id = excluded.contact_id,
+        direction = excluded.direction,
+        kind = excluded.kind,
+        text = case when m.unsent_at is not null or m.num_edit is not null then m.text else excluded.text end,
+        attachments = case when m.unsent_at is not null then '[]' else excluded.attachments end,
+        reply_to_mid = excluded.reply_to_mid,
+        reply_to_story = case when m.unsent_at is null then excluded.reply_to_story end,
+        payload = case when m.unsent_at is null then excluded.payload end,
+        referral = case when m.unsent_at is null then excluded.referral end,
+        is_unsupported = excluded.is_unsupported,
+        is_ephemeral = excluded.is_ephemeral,
+        is_self = excluded.is_self,
+        is_test = excluded.is_test,
+        standby = excluded.standby,
+        sent_at = excluded.sent_at,
+        event_id = excluded.event_id,
+        is_placeholder = false,
+        is_provisional = false
+    where m.is_placeholder or m.is_provisional;
+$$;
+
+-- Edit: the highest num_edit wins, whatever came first. One without text (num_edit 0, common in the wild)
+-- is no user's edit and changes nothing. An unsent message stays without text.
+create function ingestion.apply_edit(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.messages as m (
+        account_id, mid, contact_id, direction, text, num_edit, edited_at, is_placeholder
+    )
+    select
+        p_account, p_event ->> 'mid', p_event ->> 'contact_id', coalesce(p_event ->> 'direction', 'inbound'),
+        p_event ->> 'text', coalesce((p_event ->> 'num_edit')::integer, 0), p_at, true
+    where p_event ->> 'text' is not null
+    on conflict (account_id, mid) do update set
+        text = case when m.unsent_at is null then excluded.text end,
+        num_edit = excluded.num_edit,
+        edited_at = excluded.edited_at,
+        contact_id = case when m.is_placeholder then least(m.contact_id, excluded.contact_id) else m.contact_id end
+    where (excluded.num_edit, excluded.edited_at) > (coalesce(m.num_edit, -1), coalesce(m.edited_at, '-infinity'));
+$$;
+
+-- Unsend: a tombstone, for messages seen and not yet seen. What was written is erased here and in the archive.
+create function ingestion.apply_unsend(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.messages as m (account_id, mid, contact_id, direction, unsent_at, is_placeholder)
+    values (
+        p_account, p_event ->> 'mid', p_event ->> 'contact_id',
+        coalesce(p_event ->> 'direction', 'inbound'), p_at, true
+    )
+    on conflict (account_id, mid) do update set
+        unsent_at = least(m.unsent_at, excluded.unsent_at),
+        contact_id = case when m.is_placeholder then least(m.contact_id, excluded.contact_id) else m.contact_id end,
+        text = null,
+        attachments = '[]',
+        reply_to_story = null,
+        payload = null,
+        referral = null;
+$$;
+
+-- The archive keeps no words of an unsent message. Runs after the message row is locked, so that an unsend
+-- and its message, recorded at the same moment, cannot both miss each other.
+create function ingestion.redact_if_unsent(p_account text, p_mid text) returns void
+language sql set search_path = ''
+as $$
+    update public.events e set raw = ingestion.redacted(e.raw)
+    where e.account_id = p_account and e.mid = p_mid and e.kind in ('message', 'echo', 'edit', 'unsend')
+        and e.raw is distinct from ingestion.redacted(e.raw)
+        and exists (
+            select from public.messages m
+            where m.account_id = p_account and m.mid = p_mid and m.unsent_at is not null
+        );
+$$;
+
+-- Reaction: the newest of each person wins; at one and the same millisecond the greater event id does.
+create function ingestion.apply_reaction(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.reactions as r (
+        account_id, mid, actor_id, contact_id, action, reaction, emoji, acted_at, event_id
+    )
+    values (
+        p_account, p_event ->> 'mid', p_event ->> 'actor_id', p_event ->> 'contact_id', p_event ->> 'action',
+        p_event ->> 'reaction', p_event ->> 'emoji', p_at, p_event ->> 'event_id'
+    )
+    on conflict (account_id, mid, actor_id) do update set
+        contact_id = excluded.contact_id,
+        action = excluded.action,
+        reaction = excluded.reaction,
+        emoji = excluded.emoji,
+        acted_at = excluded.acted_at,
+        event_id = excluded.event_id
+    where (excluded.acted_at, excluded.event_id) > (r.acted_at, r.event_id);
+$$;
+
+-- Read: a watermark; it only ever moves forward.
+create function ingestion.apply_read(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    update public.profiles p set
+        read_watermark_at = w.read_at,
+        read_watermark_mid = p_event ->> 'mid'
+    from (select coalesce(ingestion.from_ms((p_event ->> 'watermark')::bigint), p_at) as read_at) w
+    where p.account_id = p_account and p.igsid = p_event ->> 'contact_id'
+        and (w.read_at, coalesce(p_event ->> 'mid', ''))
+            > (coalesce(p.read_watermark_at, '-infinity'), coalesce(p.read_watermark_mid, ''));
+$$;
+
+create function ingestion.apply_comment(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.comments (
+        account_id, comment_id, contact_id, username, text, parent_id, media_id, media_product_type, ad_id,
+        is_live, is_self, is_test, commented_at, event_id
+    )
+    values (
+        p_account, p_event ->> 'comment_id', p_event ->> 'contact_id', p_event ->> 'username', p_event ->> 'text',
+        p_event ->> 'parent_id', p_event ->> 'media_id', p_event ->> 'media_product_type', p_event ->> 'ad_id',
+        coalesce((p_event ->> 'is_live')::boolean, false), coalesce((p_event ->> 'is_self')::boolean, false),
+        coalesce((p_event ->> 'is_test')::boolean, false), p_at, p_event ->> 'event_id'
+    )
+    on conflict (account_id, comment_id) do nothing;
+$$;
+
+create function ingestion.apply_mention(p_event jsonb, p_account text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    insert into public.mentions (event_id, account_id, media_id, comment_id, mentioned_at)
+    values (p_event ->> 'event_id', p_account, p_event ->> 'media_id', p_event ->> 'comment_id', p_at)
+    on conflict (event_id) do nothing;
+$$;
+
+-- One event, whatever its kind. Kinds without a case (referral, optin, handover, unknown) live in the ledger.
+create function ingestion.apply_event(p_event jsonb, p_account text, p_at timestamptz) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_mid text := p_event ->> 'mid';
+begin
+    case p_event ->> 'kind'
+        when 'message', 'echo' then
+            perform ingestion.apply_message(p_event, p_account, p_at);
+            perform ingestion.redact_if_unsent(p_account, v_mid);
+        when 'postback' then
+            perform ingestion.apply_message(p_event, p_account, p_at);
+        when 'edit' then
+            perform ingestion.apply_edit(p_event, p_account, p_at);
+            perform ingestion.redact_if_unsent(p_account, v_mid);
+        when 'unsend' then
+            perform ingestion.apply_unsend(p_event, p_account, p_at);
+            perform ingestion.redact_if_unsent(p_account, v_mid);
+        when 'reaction' then
+            perform ingestion.apply_reaction(p_event, p_account, p_at);
+        when 'read' then
+            perform ingestion.apply_read(p_event, p_account, p_at);
+        when 'comment' then
+            perform ingestion.apply_comment(p_event, p_account, p_at);
+        when 'mention' then
+            perform ingestion.apply_mention(p_event, p_account, p_at);
+        else null;
+    end case;
+end;
+$$;
