@@ -4,7 +4,7 @@ Knows the shape of an event and its JSON form. Must not know Meta's wire format 
 HTTP, the database or the clock.
 """
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -27,6 +27,16 @@ Direction: TypeAlias = Literal["inbound", "outbound"]
 
 MAX_EVENTS_PER_REQUEST = 1000
 """Most events one webhook body carries (Meta, "Webhooks from Meta": at most 1000 updates a POST)."""
+
+
+EventId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,512}\Z")]
+"""Printable ASCII without spaces: it travels as a header (`Upstash-Deduplication-Id`) and keys a btree."""
+
+Id: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
+"""Milliseconds since the epoch, up to the year 2100."""
+
+Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 class Story(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,12 +70,12 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
     kind: ClassVar[Kind]
 
-    event_id: str
-    account_id: str
-    contact_id: str | None = None
+    event_id: EventId
+    account_id: Id
+    contact_id: Id | None = None
     direction: Direction = "inbound"
-    occurred_at: int
-    received_at: int
+    occurred_at: Milliseconds
+    received_at: Milliseconds
     raw: dict[str, Any]
     standby: bool = False
     """The item came under `standby`: another app owns the thread, and we must not answer."""
@@ -78,7 +88,7 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 class MessageContent(EventBase, frozen=True, kw_only=True):
     """What a message and its echo have in common. `attachments` and `referral` are kept verbatim."""
 
-    mid: str
+    mid: Id
     text: str | None = None
     attachments: list[dict[str, Any]] = []
     reply_to: ReplyTo | None = None
@@ -107,7 +117,7 @@ class Unsend(EventBase, frozen=True, kw_only=True, tag="unsend"):
 
     kind: ClassVar[Kind] = "unsend"
     is_deleted: ClassVar[bool] = True
-    mid: str
+    mid: Id
     is_echo: bool = False
 
 
@@ -119,18 +129,18 @@ class Edit(EventBase, frozen=True, kw_only=True, tag="edit"):
     """
 
     kind: ClassVar[Kind] = "edit"
-    mid: str
+    mid: Id
     text: str | None = None
-    num_edit: int | None = None
+    num_edit: Int32 | None = None
 
 
 class Reaction(EventBase, frozen=True, kw_only=True, tag="reaction"):
     """`actor_id` reacted to `mid`, or took the reaction back. `reaction` is Meta's name for it."""
 
     kind: ClassVar[Kind] = "reaction"
-    mid: str
+    mid: Id
     action: Literal["react", "unreact"]
-    actor_id: str
+    actor_id: Id
     reaction: str | None = None
     emoji: str | None = None
 
@@ -150,7 +160,7 @@ class Read(EventBase, frozen=True, kw_only=True, tag="read"):
 
     kind: ClassVar[Kind] = "read"
     mid: str | None = None
-    watermark: int | None = None
+    watermark: Milliseconds | None = None
 
 
 class Referral(EventBase, frozen=True, kw_only=True, tag="referral"):
@@ -187,7 +197,7 @@ class Comment(EventBase, frozen=True, kw_only=True, tag="comment"):
     """A comment on a post, a reel or a live broadcast (`is_live`). `contact_id` is its author."""
 
     kind: ClassVar[Kind] = "comment"
-    comment_id: str
+    comment_id: Id
     text: str | None = None
     username: str | None = None
     parent_id: str | None = None

@@ -62,7 +62,7 @@ create table public.profiles (
     is_business_follow_user boolean,
     state                   text not null default 'pending' check (state in ('pending', 'complete', 'unavailable')),
     unavailable_code        text,
-    refused_after_inbound   boolean not null default false,
+    refusals                integer not null default 0,
     fetched_at              timestamptz,
     first_seen_at           timestamptz not null,
     last_seen_at            timestamptz not null,
@@ -74,7 +74,7 @@ create table public.profiles (
 comment on column public.profiles.profile_pic is 'Meta''s CDN link; expires in a few days. The picture itself may not be kept.';
 comment on column public.profiles.last_inbound_at is 'The newest message or postback from the person; the 24-hour window runs from here.';
 comment on column public.profiles.read_watermark_at is 'The person has read our messages up to this time.';
-comment on column public.profiles.refused_after_inbound is 'The refusal came although the person had written: asking again at every message is no use.';
+comment on column public.profiles.refusals is 'Refusals in a row. One: asked again at the next message. More: only after the configured age.';
 
 -- What was said. A row may exist before its message: `is_placeholder` marks one made by an edit or unsend.
 create table public.messages (
@@ -169,6 +169,25 @@ create table public.reply_rules (
 );
 comment on table public.reply_rules is 'When to answer by itself, and with what. account_id null: for every account.';
 
+-- Counts the changes of reply_rules, so that a worker with the rules in memory learns of a change in the same
+-- round trip in which it records an event, and otherwise asks for nothing.
+create table ingestion.rules_version (
+    the_only_row boolean primary key default true check (the_only_row),
+    version      bigint not null
+);
+insert into ingestion.rules_version (version) values (0);
+
+create function ingestion.count_rules_change() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+    update ingestion.rules_version r set version = r.version + 1;
+    return null;
+end;
+$$;
+create trigger reply_rules_changed after insert or update or delete or truncate on public.reply_rules
+    for each statement execute function ingestion.count_rules_change();
+
 -- Planned effects. planned -> claimed -> (sending ->) sent | failed | unknown | skipped.
 -- `sending` is written before a direct message leaves, so that a crash can never be mistaken for "not sent".
 create table public.outbox (
@@ -188,16 +207,19 @@ create table public.outbox (
     sending_at  timestamptz,
     finished_at timestamptz,
     mid         text,
+    mid_guessed boolean not null default false,
     error_code  text,
     planned_at  timestamptz not null default now()
 );
 comment on column public.outbox.mid is 'The sent message''s id (its echo carries the same), or the QStash message id of a next phase.';
-comment on column public.outbox.state is 'unknown: it may have reached Meta. Never sent again by itself; the echo settles it. skipped: a dry run.';
+comment on column public.outbox.mid_guessed is 'The echo was matched by contact, text and time, as the send''s answer had not come.';
+comment on column public.outbox.state is 'unknown: it may have reached Meta. Never sent again by itself; the echo settles it. skipped: decided not to send (error_code says why: a dry run, the closed window, a stopped account).';
 create index outbox_by_event on public.outbox (event_id);
-create index outbox_open on public.outbox (account_id, contact_id, sending_at) where state in ('sending', 'unknown');
+create index outbox_unmatched on public.outbox (account_id, contact_id, sending_at)
+    where mid is null and state in ('sending', 'unknown', 'sent');
 create index outbox_cooldown on public.outbox (account_id, contact_id, rule_id, planned_at desc);
 create index outbox_owed on public.outbox (planned_at) where state in ('planned', 'claimed', 'sending');
-create unique index outbox_mid on public.outbox (account_id, mid) where kind <> 'next_phase' and mid is not null;
+create index outbox_by_mid on public.outbox (account_id, mid) where kind <> 'next_phase' and mid is not null;
 
 -- What QStash gave up on, for people and for replay.
 create table public.dead_letters (

@@ -82,43 +82,62 @@ as $$
     where m.is_placeholder or m.is_provisional;
 $$;
 
+-- A row for a message that was spoken of before it was seen. What edits and unsends say of the conversation
+-- is merged by minimum and maximum, so that their order does not matter either.
+create function ingestion.hold_place(p_event jsonb, p_account text) returns void
+language sql set search_path = ''
+as $$
+    insert into public.messages as m (account_id, mid, contact_id, direction, is_placeholder)
+    values (
+        p_account, p_event ->> 'mid', p_event ->> 'contact_id',
+        coalesce(p_event ->> 'direction', 'inbound'), true
+    )
+    on conflict (account_id, mid) do update set
+        contact_id = least(m.contact_id, excluded.contact_id),
+        direction = greatest(m.direction, excluded.direction)
+    where m.is_placeholder;
+$$;
+
 -- Edit: the highest num_edit wins, whatever came first. One without text (num_edit 0, common in the wild)
 -- is no user's edit and changes nothing. An unsent message stays without text.
 create function ingestion.apply_edit(p_event jsonb, p_account text, p_at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
-    insert into public.messages as m (
-        account_id, mid, contact_id, direction, text, num_edit, edited_at, is_placeholder
-    )
-    select
-        p_account, p_event ->> 'mid', p_event ->> 'contact_id', coalesce(p_event ->> 'direction', 'inbound'),
-        p_event ->> 'text', coalesce((p_event ->> 'num_edit')::integer, 0), p_at, true
-    where p_event ->> 'text' is not null
-    on conflict (account_id, mid) do update set
-        text = case when m.unsent_at is null then excluded.text end,
-        num_edit = excluded.num_edit,
-        edited_at = excluded.edited_at,
-        contact_id = case when m.is_placeholder then least(m.contact_id, excluded.contact_id) else m.contact_id end
-    where (excluded.num_edit, excluded.edited_at) > (coalesce(m.num_edit, -1), coalesce(m.edited_at, '-infinity'));
+declare
+    v_text text := p_event ->> 'text';
+    v_num integer := coalesce((p_event ->> 'num_edit')::integer, 0);
+begin
+    if v_text is null then
+        return;
+    end if;
+    perform ingestion.hold_place(p_event, p_account);
+    update public.messages m set
+        text = case when m.unsent_at is null then v_text end,
+        num_edit = v_num,
+        edited_at = p_at
+    where m.account_id = p_account and m.mid = p_event ->> 'mid'
+        and (
+            m.num_edit is null
+            or (v_num, p_at, v_text) > (m.num_edit, m.edited_at, coalesce(m.text, ''))
+        );
+end;
 $$;
 
 -- Unsend: a tombstone, for messages seen and not yet seen. What was written is erased here and in the archive.
 create function ingestion.apply_unsend(p_event jsonb, p_account text, p_at timestamptz) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
-    insert into public.messages as m (account_id, mid, contact_id, direction, unsent_at, is_placeholder)
-    values (
-        p_account, p_event ->> 'mid', p_event ->> 'contact_id',
-        coalesce(p_event ->> 'direction', 'inbound'), p_at, true
-    )
-    on conflict (account_id, mid) do update set
-        unsent_at = least(m.unsent_at, excluded.unsent_at),
-        contact_id = case when m.is_placeholder then least(m.contact_id, excluded.contact_id) else m.contact_id end,
+begin
+    perform ingestion.hold_place(p_event, p_account);
+    update public.messages m set
+        unsent_at = least(m.unsent_at, p_at),
         text = null,
         attachments = '[]',
         reply_to_story = null,
         payload = null,
-        referral = null;
+        referral = null
+    where m.account_id = p_account and m.mid = p_event ->> 'mid';
+end;
 $$;
 
 -- The archive keeps no words of an unsent message. Runs after the message row is locked, so that an unsend

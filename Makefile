@@ -1,0 +1,60 @@
+# One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo dev test lint lock clean
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The first Python that is new enough. PYTHON=... chooses another.
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3.14 python3 python; do \
+	if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
+	then echo $$candidate; break; fi; done)
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: .venv/requirements.stamp node_modules/lock.stamp ## install what the laptop needs (only what changed)
+
+demo: setup ## post sample webhooks through the whole pipeline and show what landed (ARGS="--help" for options)
+	@$(BIN)/python -m dev demo $(ARGS)
+
+dev: setup ## start everything, print every URL, stay up (ARGS="--port-base 4000" and others)
+	@$(BIN)/python -m dev up $(ARGS)
+
+test: setup ## run every test against the real stack (ARGS="-k name" and others)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## style and strict types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: setup ## pin anew what requirements*.in ask for
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+		requirements.in --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+		requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
+
+clean: ## delete the local database and its logs
+	@test ! -e .local || $(BIN)/python -m dev reset
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found: install it, or name one with make PYTHON=/path/to/python." >&2; exit 1; }
+	@echo "Making .venv with $(PYTHON) ($$($(PYTHON) --version 2>&1)) ..."
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) can't make a virtual environment: install its venv package (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+
+.venv/requirements.stamp: requirements.txt requirements-dev.txt | .venv/bin/python
+	@echo "Installing the Python packages (the first time takes a minute) ..."
+	@$(BIN)/python -m pip install --quiet --requirement requirements-dev.txt
+	@touch $@
+
+node_modules/lock.stamp: package.json package-lock.json
+	@command -v npm >/dev/null 2>&1 && node -e 'process.exit(+process.versions.node.split(".")[0] < 18 ? 1 : 0)' 2>/dev/null \
+		|| { echo "Node 18 or newer with npm is needed (it brings PostgREST): install it from https://nodejs.org and run this again." >&2; exit 1; }
+	@echo "Installing PostgREST ..."
+	@npm ci --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@

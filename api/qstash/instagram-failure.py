@@ -1,0 +1,32 @@
+"""POST /api/qstash/instagram-failure: QStash gives up on a message; it is kept, for people and for replay.
+
+Wiring only: authenticate, decode, store, answer. Must not know the shape of a failure callback.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.dead_letters import read_failure
+from lib.deadline import Deadline
+from lib.delivery import authenticated
+from lib.instance import instance
+from lib.queue import FAILURE_PATH
+from lib.responses import json_response
+from lib.routing import function
+
+FINISH_WITHIN_S = 25.0
+
+
+async def keep(request: Request) -> Response:
+    """200 once the dead letter is stored, or was before; 401 for a bad signature."""
+    here, deadline = instance(), Deadline.after(FINISH_WITHIN_S)
+    delivery = await authenticated(request, here.settings, path=FAILURE_PATH, deadline=deadline)
+    try:
+        async with deadline.enforced():
+            is_new = await here.store.store_dead_letter(read_failure(delivery.body))
+    except Exception as error:
+        return delivery.failed(error)
+    return json_response(200, {"status": "stored" if is_new else "duplicate"})
+
+
+app = function(post=keep)

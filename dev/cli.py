@@ -1,0 +1,117 @@
+"""The command line of the laptop: `python -m dev COMMAND`.
+
+Knows options and how things are shown. Each command's code is imported when it runs, so that `--help` is
+quick and one broken part does not take the others along.
+"""
+
+import importlib
+import shutil
+from pathlib import Path
+
+import click
+
+from dev.stack.config import ROOT, StackConfig
+from dev.stack.lock import LOCK_NAME, is_running
+from dev.stack.options import stack_options
+
+# name: (module, attribute, the line in `--help`)
+ELSEWHERE = {
+    "demo": (
+        "dev.demo",
+        "demo",
+        "Post varied sample webhooks through the whole pipeline and show what landed.",
+    ),
+    "send": ("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
+    "qstash": ("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
+    "graph": ("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose foreign commands are imported when they are called, not when they are listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names."""
+        return sorted({*super().list_commands(ctx), *ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Ours, or the foreign one, imported now."""
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, attribute, _ = ELSEWHERE[cmd_name]
+        command = getattr(importlib.import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list in `--help`, without importing a foreign command."""
+        rows = [(name, short_help) for name, (_, _, short_help) in ELSEWHERE.items()]
+        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(rows))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """The pipeline on a laptop: Supabase, QStash, Instagram and Vercel, all local."""
+
+
+@cli.command()
+@click.option(
+    "--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Instances of every function."
+)
+@click.option(
+    "--eager", is_flag=True, help="Import every function at the start instead of at its first request."
+)
+@click.option(
+    "--root",
+    default=ROOT,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The directory with api/ and vercel.json. Default: this project.",
+)
+def functions(port: int, host: str, workers: int, *, eager: bool, root: Path) -> None:
+    """Serve api/**/*.py by itself, as Vercel would."""
+    from dev.functions import serve  # noqa: PLC0415
+
+    serve(root, host=host, port=port, workers=workers, eager=eager)
+
+
+@cli.command()
+@stack_options
+def up(config: StackConfig) -> None:
+    """Start everything, show every URL, stay up until Ctrl-C (`make dev`)."""
+    from dev.stack.up import up as stay_up  # noqa: PLC0415  rich takes 0.1 s
+
+    stay_up(config)
+
+
+@cli.command()
+@click.option(
+    "--data-dir",
+    default=StackConfig.data_dir,
+    envvar="DEV_DATA_DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The directory to delete. Default: .local",
+)
+def reset(data_dir: Path) -> None:
+    """Delete the local database and logs (`make clean`)."""
+    if not data_dir.exists():
+        click.echo(f"Nothing to delete: {data_dir} does not exist.")
+        return
+    if not (data_dir / LOCK_NAME).is_file():
+        raise click.ClickException(
+            f"{data_dir} is no stack's data directory; delete it by hand if you mean to."
+        )
+    if is_running(data_dir):
+        raise click.ClickException(f"A stack runs on {data_dir}: stop it first, with Ctrl-C where it runs.")
+    shutil.rmtree(data_dir)
+    click.echo(f"Deleted {data_dir}.")
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="python -m dev")

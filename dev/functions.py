@@ -1,0 +1,227 @@
+"""Serves `api/**/*.py` as Vercel's Python runtime does: one file, one path, one ASGI `app`, one event loop.
+
+Knows the platform's rules (paths, size and time limits, its error pages) and no function in particular.
+Facts: Vercel docs, "Python Runtime", "Functions limits" and "Error codes".
+"""
+
+import asyncio
+import importlib.util
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_LIMIT_BYTES = 4_500_000
+# A larger body is read to its end before it is refused, up to here, so that the client sees the answer.
+DRAIN_LIMIT_BYTES = 64_000_000
+DEFAULT_DURATION_S = 300.0
+GRACEFUL_STOP_S = 2
+ROOT_VARIABLE = "DEV_FUNCTIONS_ROOT"
+EAGER_VARIABLE = "DEV_FUNCTIONS_EAGER"
+
+
+@dataclass(frozen=True)
+class Function:
+    """One file under `api/`."""
+
+    path: str
+    file: Path
+    max_duration_s: float
+
+    def load(self) -> ASGIApp:
+        """Import the file under a name of its own. Raises whatever the import raises, or `TypeError`."""
+        name = "vercel_function_" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in self.path)
+        spec = importlib.util.spec_from_file_location(name, self.file)
+        if spec is None or spec.loader is None:
+            raise TypeError(f"{self.file} can't be imported")
+        module: ModuleType = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        app = getattr(module, "app", None)
+        if not callable(app):
+            raise TypeError(f"{self.file} must expose an ASGI application named `app`")
+        return app  # type: ignore[no-any-return]  # callable is all that can be known of it
+
+
+def find_functions(root: Path) -> dict[str, Function]:
+    """Every function below `root`/api by its path. As on Vercel, `_name` and `.name` are none."""
+    durations = _durations(root / "vercel.json")
+    found = {}
+    for file in sorted((root / "api").rglob("*.py")):
+        relative = file.relative_to(root)
+        if any(part.startswith(("_", ".")) for part in relative.parts):
+            continue
+        path = "/" + relative.with_suffix("").as_posix().removesuffix("/index")
+        limits = (limit for pattern, limit in durations.items() if fnmatchcase(relative.as_posix(), pattern))
+        found[path] = Function(path, file, next(limits, DEFAULT_DURATION_S))
+    return found
+
+
+def _durations(file: Path) -> dict[str, float]:
+    if not file.is_file():
+        return {}
+    functions: dict[str, dict[str, Any]] = json.loads(file.read_text()).get("functions", {})
+    return {
+        pattern: float(options["maxDuration"])
+        for pattern, options in functions.items()
+        if "maxDuration" in options
+    }
+
+
+class Platform:
+    """The ASGI application that stands where Vercel's proxy and runtime do."""
+
+    def __init__(self, root: Path, *, eager: bool = False) -> None:
+        self._functions = find_functions(root)
+        self._apps: dict[str, ASGIApp] = {}
+        if str(root) not in sys.path:
+            sys.path.insert(0, str(root))
+        if eager:
+            for function in self._functions.values():
+                self._apps[function.path] = function.load()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # lifespan is off, and Vercel's Python functions have no WebSockets
+        started = time.monotonic()
+        reply = _Reply(send)
+        await self._answer(scope, receive, reply)
+        milliseconds = round((time.monotonic() - started) * 1000)
+        _log(f"{scope['method']} {scope['path']} {reply.status or '-'} {milliseconds} ms")
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+        function = self._functions.get(scope["path"])
+        if function is None:
+            await reply.page(404, "The page could not be found", "NOT_FOUND")
+            return
+        body = await _read_body(receive)
+        if body is None:
+            await reply.page(413, "Request Entity Too Large", "FUNCTION_PAYLOAD_TOO_LARGE")
+            return
+        try:
+            app = self._apps.get(function.path) or function.load()
+            self._apps[function.path] = app
+        except Exception:
+            _log(traceback.format_exc())
+            await reply.page(500, "A server error has occurred", "FUNCTION_INVOCATION_FAILED")
+            return
+        await _run(app, function, scope, _Request(body, receive), reply)
+
+
+async def _run(app: ASGIApp, function: Function, scope: Scope, request: "_Request", reply: "_Reply") -> None:
+    try:
+        async with asyncio.timeout(function.max_duration_s) as limit:
+            await app(scope, request.receive, reply.send)
+    except Exception:
+        if limit.expired():
+            _log(f"{function.path} was cut off after its maxDuration of {function.max_duration_s:g} s")
+            await reply.page(504, "An error occurred with your deployment", "FUNCTION_INVOCATION_TIMEOUT")
+            return
+        _log(traceback.format_exc())
+        await reply.plain(500, "Internal Server Error", {})
+
+
+class _Request:
+    """The body, read whole before the function runs (as the platform does), then the client's disconnect."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await self._receive()
+
+
+class _Reply:
+    """The way back: knows whether an answer has begun, so that an error page never follows half of one."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+    async def page(self, status: int, title: str, code: str) -> None:
+        await self.plain(status, f"{title}\n\n{code}\n", {"x-vercel-error": code})
+
+    async def plain(self, status: int, text: str, headers: Mapping[str, str]) -> None:
+        if self.status is not None:
+            return  # begun: the server closes the connection on an unfinished answer
+        encoded = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(text)), **headers}
+        raw = [(name.encode(), value.encode()) for name, value in encoded.items()]
+        await self.send({"type": "http.response.start", "status": status, "headers": raw})
+        await self.send({"type": "http.response.body", "body": text.encode()})
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """The request's body, None when it exceeds the platform's limit."""
+    body = bytearray()
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        piece = message.get("body", b"")
+        size += len(piece)
+        if size <= BODY_LIMIT_BYTES:
+            body += piece
+        more = message.get("more_body", False) and size <= DRAIN_LIMIT_BYTES
+    return bytes(body) if size <= BODY_LIMIT_BYTES else None
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(text.rstrip("\n") + "\n")
+    sys.stderr.flush()
+
+
+def application() -> Platform:
+    """For uvicorn: worker processes inherit only the environment, so the settings arrive in it."""
+    return Platform(Path(os.environ[ROOT_VARIABLE]), eager=os.environ.get(EAGER_VARIABLE) == "1")
+
+
+def paths(root: Path) -> Iterator[str]:
+    """The paths that would be served."""
+    return iter(find_functions(root))
+
+
+def serve(root: Path, *, host: str, port: int, workers: int, eager: bool) -> None:
+    """Serve until SIGTERM or SIGINT. Several workers are several instances of each function."""
+    import uvicorn  # noqa: PLC0415  200 ms that `--help` need not wait for
+
+    os.environ[ROOT_VARIABLE] = str(root.resolve())
+    os.environ[EAGER_VARIABLE] = "1" if eager else "0"
+    # The functions configure logging themselves; uvicorn's own lines would only repeat ours.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    uvicorn.run(
+        "dev.functions:application",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACEFUL_STOP_S,
+    )

@@ -1,0 +1,139 @@
+"""The stand-in's own switches under `/__dev/`: moods, echoes, people, what was sent and what was called.
+
+For tests and demos; without a password, and therefore for callers on this machine only.
+"""
+
+import dataclasses
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dev.graph.answers import json_answer
+from dev.graph.config import EchoMode
+from dev.graph.echoes import Echoes
+from dev.graph.moods import ENDPOINTS, EVERY, Mood, Moods, Setting
+from dev.graph.world import Account, World
+
+_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+
+
+@dataclass(slots=True)
+class Standin:
+    """All the parts that a route may need."""
+
+    world: World
+    moods: Moods
+    echoes: Echoes
+    calls: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=10_000))
+
+
+def routes(standin: Standin) -> list[Route]:
+    """`POST mood, echo, profiles, comments, accounts, reset` and `GET sent, calls`."""
+    return [_Admin(standin).route(method, name) for method, name in _ROUTES]
+
+
+_ROUTES = (
+    ("POST", "mood"),
+    ("POST", "echo"),
+    ("POST", "profiles"),
+    ("POST", "comments"),
+    ("POST", "accounts"),
+    ("POST", "reset"),
+    ("GET", "sent"),
+    ("GET", "calls"),
+)
+
+
+class _Admin:
+    def __init__(self, standin: Standin) -> None:
+        self._standin = standin
+
+    def route(self, method: str, name: str) -> Route:
+        async def serve(request: Request) -> Response:
+            if request.client is None or request.client.host not in _LOOPBACK:
+                return json_answer({"error": "for this machine only"}, 403)
+            try:
+                body = json.loads(await request.body() or b"{}")
+                answer = await getattr(self, name)(body)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                return json_answer({"error": f"{type(error).__name__}: {error}"}, 400)
+            return json_answer(answer)
+
+        return Route(f"/__dev/{name}", serve, methods=[method])
+
+    async def mood(self, body: dict[str, object]) -> object:
+        """`{"endpoint": "send", "mood": "429", "times": 2, "latency_ms": 0}`"""
+        endpoint = str(body.get("endpoint", EVERY))
+        if endpoint not in (*ENDPOINTS, EVERY):
+            raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
+        times = body.get("times")
+        setting = Setting(
+            mood=Mood(str(body.get("mood", Mood.OK))),
+            latency_ms=_whole(body.get("latency_ms", 0)),
+            times=None if times is None else _whole(times),
+        )
+        self._standin.moods.set(endpoint, setting)
+        return {"endpoint": endpoint, **dataclasses.asdict(setting)}
+
+    async def echo(self, body: dict[str, object]) -> object:
+        """`{"mode": "late", "delay_ms": 3000, "webhook_url": "http://…"}`; the last two may be left out."""
+        echoes = self._standin.echoes
+        delay_ms = body.get("delay_ms")
+        if "mode" in body or delay_ms is not None:
+            mode = EchoMode(str(body.get("mode", echoes.plan.mode)))
+            echoes.plan = echoes.plan.changed(mode, None if delay_ms is None else _whole(delay_ms))
+        if "webhook_url" in body:
+            echoes.plan = dataclasses.replace(echoes.plan, webhook_url=str(body["webhook_url"]))
+        return dataclasses.asdict(echoes.plan)
+
+    async def profiles(self, body: Any) -> object:
+        """`{"id": "1784", "username": "ada", …}` or a list of such: who they are, instead of made up."""
+        people: list[dict[str, object]] = body if isinstance(body, list) else [body]
+        self._standin.world.profiles.update({str(person["id"]): dict(person) for person in people})
+        return {"profiles": len(people)}
+
+    async def comments(self, body: dict[str, object]) -> object:
+        """`{"id": "1801", "from": "1784"}`: who wrote a comment, and so gets the private reply to it."""
+        self._standin.world.commenters[str(body["id"])] = str(body["from"])
+        return {"comments": len(self._standin.world.commenters)}
+
+    async def accounts(self, body: dict[str, object]) -> object:
+        """`{"token": "…", "account_id": "1784"}`: a token more, bound to its account."""
+        account = Account(str(body["account_id"]))
+        self._standin.world.accounts[str(body["token"])] = account
+        return {"id": account.app_scoped_id, "user_id": account.user_id, "username": account.username}
+
+    async def reset(self, _body: object) -> object:
+        """Forgets moods, people, sends and calls, drops echoes not yet posted. Tokens stay good."""
+        self._standin.world.reset()
+        self._standin.moods.clear()
+        self._standin.calls.clear()
+        await self._standin.echoes.reset()
+        return {"ok": True}
+
+    async def sent(self, _body: object) -> object:
+        """Every message that was accepted, in order, with what became of its echo."""
+        statuses = self._standin.echoes.statuses
+        return [
+            {
+                **dataclasses.asdict(sent),
+                "text": sent.text,
+                "echo_statuses": statuses.get(sent.message_id, []),
+            }
+            for sent in self._standin.world.sent
+        ]
+
+    async def calls(self, _body: object) -> object:
+        """Every call to the API itself, in order. Tokens are not kept."""
+        return list(self._standin.calls)
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError("times, latency_ms and delay_ms are whole numbers, not negative")
+    return value

@@ -1,0 +1,150 @@
+"""The stand-in as an ASGI application: Meta's paths, each call recorded, its mood played, its answer sent.
+
+One server plays both hosts, graph.instagram.com and graph.facebook.com.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeAlias
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from dev.graph import admin, nodes, refusals
+from dev.graph.admin import Standin
+from dev.graph.answers import json_answer
+from dev.graph.config import GraphConfig
+from dev.graph.connection import cut, hang
+from dev.graph.echoes import Echoes
+from dev.graph.moods import REFUSES, REFUSES_AFTER_ACCEPTING, Mood, Moods
+from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
+from dev.graph.refusals import Refusal, RefusedError
+from dev.graph.world import World
+
+_CALLS_UNTIL_USAGE_SHOWS = 10
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(config: GraphConfig | None = None) -> Starlette:
+    """The application; run it under uvicorn, which alone lets connections be cut."""
+    config = config or GraphConfig()
+    standin = Standin(World(config), Moods(), Echoes(config))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await standin.echoes.close()
+
+    def route(path: str, name: str, node: Node, *methods: str) -> Route:
+        return Route(path, _endpoint(standin, name, node), methods=list(methods) or ["GET"])
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            *admin.routes(standin),
+            route("/refresh_access_token", "refresh", nodes.refresh),
+            route("/debug_token", "debug_token", nodes.debug_token),
+            route("/{version}/debug_token", "debug_token", nodes.debug_token),
+            route("/{version}/me", "me", nodes.me),
+            route("/{version}/{node_id}", "profile", nodes.node),
+            route("/{version}/{node_id}/messages", "send", nodes.send, "POST"),
+            route("/{version}/{node_id}/conversations", "conversations", nodes.conversations),
+            route(
+                "/{version}/{node_id}/subscribed_apps",
+                "subscribed_apps",
+                nodes.subscribed_apps,
+                "GET",
+                "POST",
+                "DELETE",
+            ),
+            Route("/{path:path}", _unknown_path),
+        ],
+    )
+
+
+def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
+    async def serve(request: Request) -> Response:
+        setting = standin.moods.take(name)
+        record = _record(name, request, setting.mood)
+        standin.calls.append(record)
+        body = await request.body()
+        await asyncio.sleep(setting.latency_ms / 1000)
+        response = await _before_accepting(request, setting.mood)
+        if response is None:
+            response = await _answer(standin, node, request, body)
+            response = await _after_accepting(request, setting.mood) or response
+        if isinstance(response, _NoAnswer):
+            return response
+        record["status"] = response.status_code
+        if len(standin.calls) >= _CALLS_UNTIL_USAGE_SHOWS:
+            response.headers.setdefault("X-App-Usage", _usage(len(standin.calls)))
+        return response
+
+    return serve
+
+
+class _NoAnswer(Response):
+    """For Starlette, which wants a response; the connection it would go to is gone."""
+
+
+async def _before_accepting(request: Request, mood: Mood) -> Response | None:
+    """What the mood says before the call takes effect; None: let it."""
+    if mood is Mood.CUT_BEFORE_ACCEPT:
+        await cut(request)
+        return _NoAnswer()
+    if mood is Mood.TIMEOUT_DROPPED:
+        await hang(request)
+        return _NoAnswer()
+    if mood is Mood.FIELD_REFUSED:
+        asked = top_level_fields(request.query_params.get("fields", ""))
+        return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(asked) else None
+    refusal = REFUSES.get(mood)
+    return refusal.response() if refusal else None
+
+
+async def _answer(standin: Standin, node: Node, request: Request, body: bytes) -> Response:
+    try:
+        return json_answer(await node(nodes.visit(standin.world, standin.echoes, request, body)))
+    except RefusedError as refused:
+        return refused.refusal.response()
+
+
+async def _after_accepting(request: Request, mood: Mood) -> Response | None:
+    """What the mood says after the call took effect; None: answer as it was."""
+    if mood is Mood.CUT_AFTER_ACCEPT:
+        await cut(request)
+        return _NoAnswer()
+    if mood is Mood.TIMEOUT_ACCEPTED:
+        await hang(request)
+        return _NoAnswer()
+    if mood is Mood.GARBAGE:
+        return Response("<!DOCTYPE html><title>Sorry, something went wrong.</title>", media_type="text/html")
+    refusal = REFUSES_AFTER_ACCEPTING.get(mood)
+    return refusal.response() if refusal else None
+
+
+def _record(name: str, request: Request, mood: Mood) -> dict[str, object]:
+    return {
+        "at_ms": time.time_ns() // 1_000_000,
+        "endpoint": name,
+        "method": request.method,
+        "path": request.url.path,
+        "fields": request.query_params.get("fields"),
+        "appsecret_proof": "appsecret_proof" in request.query_params,
+        "mood": mood,
+        "status": None,
+    }
+
+
+def _usage(calls: int) -> str:
+    return json.dumps({"call_count": min(calls // 10, 99), "total_cputime": 0, "total_time": 1})
+
+
+async def _unknown_path(request: Request) -> Response:
+    return Refusal(2500, f"Unknown path components: {request.url.path}").response()

@@ -1,0 +1,81 @@
+"""`python -m dev graph`: starts the Graph stand-in. Knows the command line and uvicorn; nothing of Meta."""
+
+import click
+
+_HELP = """A stand-in for Instagram's Graph API, with the echo webhook that a real send causes.
+
+Tokens that begin with `local-` are good; one that ends in an account's id is that account's alone. Tokens
+that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile, but for ids that end in
+000230 (no consent), 009010 or 2534014 (no such person), 2534022 (outside the 24 hours), 000551 (not
+receiving messages).
+
+What goes wrong is set while it runs: POST /__dev/mood {"endpoint": "send", "mood": "cut_after_accept",
+"times": 1}. GET /__dev/sent lists every message it accepted.
+"""
+
+
+@click.command(help=_HELP)
+@click.option(
+    "--port", default=8090, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--webhook-url", default="", help="Where echoes are posted. Without it there are none.")
+@click.option(
+    "--app-secret",
+    default="local-app-secret",
+    show_default=True,
+    help="Signs echoes, and checks appsecret_proof where one is sent.",
+)
+@click.option(
+    "--account-id",
+    default="17841400000000001",
+    show_default=True,
+    help="The account that `me` is, for a token bound to none.",
+)
+@click.option(
+    "--token",
+    "tokens",
+    multiple=True,
+    help="A token to accept, besides all that begin with `local-`. May be given again.",
+)
+@click.option(
+    "--echo",
+    default="on",
+    show_default=True,
+    type=click.Choice(["on", "early", "late", "off"]),
+    help="When an echo is posted: shortly after the send, before its answer, late, or never.",
+)
+@click.option("--echo-delay-ms", type=click.IntRange(0), help="How long after. Default: on 200, late 5000.")
+def graph(  # noqa: PLR0917  click passes by name
+    port: int,
+    host: str,
+    webhook_url: str,
+    app_secret: str,
+    account_id: str,
+    tokens: tuple[str, ...],
+    echo: str,
+    echo_delay_ms: int | None,
+) -> None:
+    import uvicorn  # noqa: PLC0415  `--help` need not load a server
+
+    from dev.graph import GraphConfig, create_app  # noqa: PLC0415
+    from dev.graph.config import EchoMode  # noqa: PLC0415
+
+    config = GraphConfig(
+        webhook_url=webhook_url,
+        app_secret=app_secret,
+        account_id=account_id,
+        tokens=tokens,
+        echo=EchoMode(echo),
+        echo_delay_ms=echo_delay_ms,
+    )
+    click.echo(f"Graph stand-in on http://{host}:{port} (echoes to {webhook_url or 'nowhere'})")
+    # A caller left hanging by a mood must not keep the server from ending.
+    uvicorn.run(
+        create_app(config),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+    )

@@ -1,0 +1,95 @@
+"""What goes wrong on purpose: a mood for each endpoint, for a number of calls or until changed.
+
+Knows the names of moods and the refusals behind them. Must not know how an answer is sent or cut.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from dev.graph import refusals
+from dev.graph.refusals import Refusal
+
+ENDPOINTS = ("send", "profile", "conversations", "me", "refresh", "subscribed_apps", "debug_token")
+EVERY = "*"
+
+
+class Mood(StrEnum):
+    """How an endpoint behaves. "Accepts" means: the call takes effect, and the echo of a send goes out."""
+
+    OK = "ok"
+    LATENCY = "latency"
+    """Like `ok`, after `latency_ms`, which may also go with any other mood."""
+    TOO_MANY_REQUESTS = "429"
+    SERVER_ERROR = "500"
+    SERVER_ERROR_AFTER_ACCEPT = "500_after_accept"
+    TRANSIENT = "transient"
+    RATE_LIMIT = "rate_limit"
+    RATE_LIMIT_THREAD = "rate_limit_thread"
+    OUTSIDE_WINDOW = "outside_window"
+    EXPIRED_TOKEN = "expired_token"
+    NO_CONSENT = "no_consent"
+    USER_GONE = "user_gone"
+    FIELD_REFUSED = "field_refused"
+    """Refuses requests for follower and verified fields, as without their permission."""
+    CUT_BEFORE_ACCEPT = "cut_before_accept"
+    CUT_AFTER_ACCEPT = "cut_after_accept"
+    """Accepts, then closes the connection without a byte of answer."""
+    TIMEOUT_DROPPED = "timeout_dropped"
+    """Never answers, and does not accept."""
+    TIMEOUT_ACCEPTED = "timeout_accepted"
+    """Accepts, and never answers."""
+    GARBAGE = "garbage"
+    """Accepts, and answers 200 with something that is not JSON."""
+    ALREADY_SENT = "already_sent"
+    """Accepts, and answers error 1/1357046."""
+
+
+REFUSES: Mapping[Mood, Refusal] = {
+    Mood.TOO_MANY_REQUESTS: refusals.TOO_MANY_REQUESTS,
+    Mood.SERVER_ERROR: refusals.SERVER_ERROR,
+    Mood.TRANSIENT: refusals.TRANSIENT,
+    Mood.RATE_LIMIT: refusals.RATE_LIMIT,
+    Mood.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
+    Mood.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
+    Mood.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
+    Mood.NO_CONSENT: refusals.NO_CONSENT,
+    Mood.USER_GONE: refusals.USER_GONE,
+}
+REFUSES_AFTER_ACCEPTING: Mapping[Mood, Refusal] = {
+    Mood.ALREADY_SENT: refusals.ALREADY_SENT,
+    Mood.SERVER_ERROR_AFTER_ACCEPT: refusals.SERVER_ERROR,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A mood, the wait before it shows, and how many calls it is still for (None: no end)."""
+
+    mood: Mood = Mood.OK
+    latency_ms: int = 0
+    times: int | None = None
+
+
+class Moods:
+    """The mood of each endpoint. One set for an endpoint goes before one set for `*`."""
+
+    def __init__(self) -> None:
+        self._settings: dict[str, Setting] = {}
+
+    def set(self, endpoint: str, setting: Setting) -> None:
+        self._settings[endpoint] = setting
+
+    def clear(self) -> None:
+        self._settings.clear()
+
+    def take(self, endpoint: str) -> Setting:
+        """The mood for one call, which counts as one of its `times`."""
+        for name in (endpoint, EVERY):
+            setting = self._settings.get(name)
+            if setting is None or setting.times == 0:
+                continue
+            if setting.times is not None:
+                self._settings[name] = replace(setting, times=setting.times - 1)
+            return setting
+        return Setting()

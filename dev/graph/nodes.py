@@ -1,0 +1,169 @@
+"""The stand-in's endpoints: what each answers when nothing goes wrong on purpose.
+
+Knows Meta's paths' meanings and answers. Must not know moods; those are around it (`app`).
+"""
+
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeAlias
+
+from starlette.requests import Request
+
+from dev.graph import refusals
+from dev.graph.echoes import Echoes
+from dev.graph.mids import conversation_id
+from dev.graph.refusals import RefusedError, invalid_parameter, no_such_object
+from dev.graph.sends import Recipient, accept
+from dev.graph.world import REFRESHED_TOKEN_LIFE_S, Account, SentMessage, World, proof_is_good
+
+FOLLOWER_FIELDS = frozenset(
+    {"follower_count", "is_user_follow_business", "is_business_follow_user", "is_verified_user"}
+)
+_PROFILE_FIELDS = FOLLOWER_FIELDS | {"id", "name", "username", "profile_pic"}
+_MESSAGES_LIMIT = re.compile(r"messages\.limit\((\d+)\)")
+_MOST_MESSAGES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One authenticated call."""
+
+    world: World
+    echoes: Echoes
+    request: Request
+    token: str
+    account: Account
+    body: bytes
+
+    @property
+    def node_id(self) -> str:
+        return str(self.request.path_params.get("node_id", "me"))
+
+    @property
+    def fields(self) -> list[str]:
+        return top_level_fields(self.request.query_params.get("fields", ""))
+
+
+Answer: TypeAlias = Mapping[str, object]
+Node: TypeAlias = Callable[[Visit], Awaitable[Answer]]
+
+
+def visit(world: World, echoes: Echoes, request: Request, body: bytes) -> Visit:
+    """Who calls. Raises `RefusedError` for a bad token, or a wrong `appsecret_proof`."""
+    scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+    token = bearer if scheme.lower() == "bearer" else request.query_params.get("access_token")
+    account = world.account_of(token)
+    proof = request.query_params.get("appsecret_proof")
+    if proof is not None and not proof_is_good(token or "", proof, world.config.app_secret):
+        raise RefusedError(refusals.INVALID_PROOF)
+    return Visit(world, echoes, request, token or "", account, body)
+
+
+async def send(visit: Visit) -> Answer:
+    account = visit.world.acting(visit.account, visit.node_id)
+    try:
+        body = json.loads(visit.body)
+    except ValueError:
+        raise RefusedError(invalid_parameter("The parameter recipient is required")) from None
+    accepted = accept(visit.world, account, body, now_ns=time.time_ns())
+    if isinstance(accepted, Recipient):
+        return {"recipient_id": accepted.igsid}
+    await visit.echoes.after(accepted)
+    return {"recipient_id": accepted.recipient_id, "message_id": accepted.message_id}
+
+
+async def node(visit: Visit) -> Answer:
+    """`/{id}`: a message, our own account, or a person."""
+    for sent in visit.world.sent:
+        if sent.message_id == visit.node_id:
+            return _message(sent)
+    if visit.node_id in ("me", visit.account.user_id, visit.account.app_scoped_id):
+        return await me(visit)
+    unknown = set(visit.fields) - _PROFILE_FIELDS
+    if unknown:
+        raise RefusedError(invalid_parameter(f"Tried accessing nonexisting field ({min(unknown)})"))
+    profile = visit.world.profile(visit.node_id)
+    wanted = visit.fields or ["name", "username"]
+    # Meta leaves out what it has no value for.
+    told = {name: profile[name] for name in wanted if profile.get(name) is not None}
+    return {**told, "id": visit.node_id}
+
+
+async def me(visit: Visit) -> Answer:
+    account = visit.account
+    every = {
+        "id": account.app_scoped_id,
+        "user_id": account.user_id,
+        "username": account.username,
+        "name": "The Local Shop",
+        "account_type": "BUSINESS",
+        "instagram_business_account": {"id": account.user_id, "username": account.username},
+    }
+    return {name: value for name, value in every.items() if name in {"id", *visit.fields}}
+
+
+async def conversations(visit: Visit) -> Answer:
+    account = visit.world.acting(visit.account, visit.node_id)
+    igsid = visit.request.query_params.get("user_id", "")
+    if not igsid.isdigit():
+        raise RefusedError(no_such_object(igsid or visit.node_id))
+    messages = visit.world.conversation(account.user_id, igsid)
+    if not messages:
+        return {"data": []}
+    conversation: dict[str, object] = {"id": conversation_id(account.user_id, igsid)}
+    if "messages" in visit.fields:
+        asked = _MESSAGES_LIMIT.search(visit.request.query_params.get("fields", ""))
+        limit = min(int(asked.group(1)), _MOST_MESSAGES) if asked else _MOST_MESSAGES
+        conversation["messages"] = {"data": [_message(sent) for sent in messages[:limit]]}
+    return {"data": [conversation]}
+
+
+async def refresh(visit: Visit) -> Answer:
+    if visit.request.query_params.get("grant_type") != "ig_refresh_token":
+        raise RefusedError(invalid_parameter("Param grant_type must be ig_refresh_token"))
+    return {
+        "access_token": visit.world.refreshed(visit.token),
+        "token_type": "bearer",
+        "expires_in": REFRESHED_TOKEN_LIFE_S,
+        "permissions": "instagram_business_basic,instagram_business_manage_messages",
+    }
+
+
+async def subscribed_apps(visit: Visit) -> Answer:
+    visit.world.acting(visit.account, visit.node_id)
+    if visit.request.method == "GET":
+        return {"data": [{"id": "1000000000000001", "subscribed_fields": ["messages", "message_reactions"]}]}
+    return {"success": True}
+
+
+async def debug_token(visit: Visit) -> Answer:
+    try:
+        account = visit.world.account_of(visit.request.query_params.get("input_token"))
+    except RefusedError:
+        return {"data": {"is_valid": False}}
+    expires_at = int(time.time()) + REFRESHED_TOKEN_LIFE_S
+    return {"data": {"is_valid": True, "type": "USER", "user_id": account.user_id, "expires_at": expires_at}}
+
+
+def top_level_fields(fields: str) -> list[str]:
+    """The names in a `fields` parameter without what is nested: id and messages of `id,messages{text}`."""
+    nested = re.compile(r"\{[^{}]*\}")
+    while nested.search(fields):
+        fields = nested.sub("", fields)
+    return [name.partition(".")[0].strip() for name in fields.split(",") if name.strip()]
+
+
+def _message(sent: SentMessage) -> dict[str, object]:
+    created = datetime.fromtimestamp(sent.sent_at_ms // 1000, UTC)
+    account = Account(sent.account_id)
+    return {
+        "id": sent.message_id,
+        "created_time": created.strftime("%Y-%m-%dT%H:%M:%S+0000"),
+        "from": {"id": account.user_id, "username": account.username},
+        "to": {"data": [{"id": sent.recipient_id}]},
+        "message": sent.text or "",
+    }

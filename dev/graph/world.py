@@ -1,0 +1,160 @@
+"""What the stand-in remembers: accounts and their tokens, people, and every message it accepted.
+
+Plain values and the rules between them. Must not know HTTP, moods or echoes.
+"""
+
+import hashlib
+import hmac
+import re
+from dataclasses import dataclass, field
+
+from dev.graph import refusals
+from dev.graph.config import LOCAL_TOKEN_PREFIX, GraphConfig
+from dev.graph.refusals import RefusedError
+
+REFRESHED_TOKEN_LIFE_S = 60 * 24 * 3600
+
+_OWN_ACCOUNT = re.compile(rf"{re.escape(LOCAL_TOKEN_PREFIX)}.*?-?(\d{{10,}})")
+_FIRST_NAMES = ("Ada", "Björk", "Chidi", "Dana", "Émile", "Fatima", "Goran", "Hana", "Ines", "Jun")
+_LAST_NAMES = (
+    "Okafor",
+    "Lindqvist",
+    "Sato",
+    "Núñez",
+    "Kowalska",
+    "Haddad",
+    "Moreau",
+    "Silva",
+    "Nguyen",
+    "Weiss",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A professional account. `bound` false: its token may act as any account named in a path."""
+
+    user_id: str
+    bound: bool = True
+
+    @property
+    def app_scoped_id(self) -> str:
+        """What `/me` gives as `id`: not what webhooks call the account."""
+        return str(2 * 10**16 + int(self.user_id[-12:])) if self.user_id.isdigit() else self.user_id
+
+    @property
+    def username(self) -> str:
+        return f"shop.{self.user_id[-4:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that was accepted, whatever the caller was then told."""
+
+    message_id: str
+    account_id: str
+    recipient_id: str
+    comment_id: str | None
+    message: dict[str, object]
+    sent_at_ms: int
+
+    @property
+    def text(self) -> str | None:
+        text = self.message.get("text")
+        return text if isinstance(text, str) else None
+
+
+@dataclass(slots=True)
+class World:
+    """All that can be reset. `commenters` says who wrote a comment, where a test cares."""
+
+    config: GraphConfig
+    accounts: dict[str, Account] = field(default_factory=dict)
+    profiles: dict[str, dict[str, object]] = field(default_factory=dict)
+    commenters: dict[str, str] = field(default_factory=dict)
+    sent: list[SentMessage] = field(default_factory=list)
+    _refreshes: int = 0
+
+    def reset(self) -> None:
+        """Forgets all but the tokens handed out."""
+        self.profiles.clear()
+        self.commenters.clear()
+        self.sent.clear()
+
+    def account_of(self, token: str | None) -> Account:
+        """Whose token it is. Raises `RefusedError` (190) for none, an unknown or an `EXPIRED…` one."""
+        if token is not None and token.startswith("EXPIRED"):
+            raise RefusedError(refusals.EXPIRED_TOKEN)
+        if token is None:
+            raise RefusedError(refusals.INVALID_TOKEN)
+        if known := self.accounts.get(token):
+            return known
+        if own := _OWN_ACCOUNT.fullmatch(token):
+            return Account(own.group(1))
+        if token.startswith(LOCAL_TOKEN_PREFIX) or token in self.config.tokens:
+            return Account(self.config.account_id, bound=False)
+        raise RefusedError(refusals.INVALID_TOKEN)
+
+    def acting(self, account: Account, node_id: str) -> Account:
+        """The account behind `/{node_id}/…`. Raises `RefusedError` (100/33) where it is not the token's.
+
+        The app-scoped id is refused too, as Meta does: messaging wants the id that webhooks carry.
+        """
+        if node_id in ("me", account.user_id):
+            return account
+        if account.bound or not node_id.isdigit():
+            raise RefusedError(refusals.no_such_object(node_id))
+        return Account(node_id)
+
+    def refreshed(self, token: str) -> str:
+        """A new token for the same account; the old one stays good, as with Meta."""
+        self._refreshes += 1
+        fresh = f"{LOCAL_TOKEN_PREFIX}refreshed-{self._refreshes}"
+        self.accounts[fresh] = self.account_of(token)
+        return fresh
+
+    def profile(self, igsid: str) -> dict[str, object]:
+        """Who `igsid` is: as told, or made up from the id. Raises `RefusedError` for nobody."""
+        if told := self.profiles.get(igsid):
+            return told
+        if refusal := refusals.of_person(igsid):
+            if refusal in (refusals.NO_CONSENT, refusals.USER_GONE, refusals.NOT_FOUND):
+                raise RefusedError(refusal)
+        elif not igsid.isdigit():
+            raise RefusedError(refusals.NOT_FOUND)
+        return made_up_profile(igsid)
+
+    def commenter(self, comment_id: str) -> str:
+        """Whom a private reply to `comment_id` reaches."""
+        known = self.commenters.get(comment_id)
+        return known or str(10**15 + _number(comment_id) % 10**15)
+
+    def conversation(self, account_id: str, igsid: str) -> list[SentMessage]:
+        """The messages sent to `igsid`, newest first."""
+        own = (sent for sent in self.sent if (sent.account_id, sent.recipient_id) == (account_id, igsid))
+        return sorted(own, key=lambda sent: sent.sent_at_ms, reverse=True)
+
+
+def made_up_profile(igsid: str) -> dict[str, object]:
+    """Always the same for the same id. One in ten has no name, as on Instagram."""
+    number = _number(igsid)
+    first, last = _FIRST_NAMES[number % 10], _LAST_NAMES[number // 10 % 10]
+    return {
+        "name": None if number // 100 % 10 == 0 else f"{first} {last}",
+        "username": f"{first}.{last}.{igsid[-4:]}".lower(),
+        "profile_pic": f"https://cdn.example.net/profile/{igsid}.jpg",
+        "follower_count": number // 1000 % 5000,
+        "is_user_follow_business": number // 7 % 2 == 0,
+        "is_business_follow_user": number // 11 % 4 == 0,
+        "is_verified_user": number // 13 % 20 == 0,
+    }
+
+
+def proof_is_good(token: str, proof: str, app_secret: str) -> bool:
+    """Meta, "Secure Graph API Calls": HMAC-SHA256 of the token, keyed with the app secret."""
+    wanted = hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
+    return hmac.compare_digest(wanted, proof)
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])

@@ -1,0 +1,48 @@
+"""What the stand-in is told when it starts: address, credentials, time scale, bounds.
+
+The defaults are those of Upstash's own development server, so that either can listen on port 8080.
+Knows nothing of how any of it is used.
+"""
+
+from dataclasses import dataclass
+
+# Upstash, "QStash local development": the first user of the development server. Public, not secrets.
+DEV_TOKEN = "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0="
+DEV_CURRENT_KEY = "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r"
+DEV_NEXT_KEY = "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of one stand-in.
+
+    `time_scale` shortens every wait: 0.001 turns 12 s into 12 ms. It applies to retry delays, delays,
+    not-before, flow-control periods, the deduplication window and schedules. It never applies to the claims
+    of a signature. A delivery timeout is scaled too, but not below `timeout_floor_s` (nor below itself where
+    it is shorter): the consumer on the other side is not any faster for our being in a hurry.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    time_scale: float = 1.0
+    token: str = DEV_TOKEN
+    current_key: str = DEV_CURRENT_KEY
+    next_key: str = DEV_NEXT_KEY
+    concurrency: int = 64
+    max_body_bytes: int = 1_000_000
+    max_batch_bytes: int = 32_000_000
+    default_timeout_s: float = 900.0
+    timeout_floor_s: float = 10.0
+    kept_logs: int = 20_000
+    kept_finished: int = 2_000
+    kept_dead: int = 10_000
+    kept_flow_keys: int = 10_000
+
+    def scaled_s(self, seconds: float) -> float:
+        """How long a wait of `seconds` takes here."""
+        return max(0.0, seconds * self.time_scale)
+
+    def delivery_timeout_s(self, asked_s: float | None) -> float:
+        """The time one delivery is allowed to take here."""
+        full_s = self.default_timeout_s if asked_s is None else min(asked_s, self.default_timeout_s)
+        return max(self.scaled_s(full_s), min(full_s, self.timeout_floor_s))

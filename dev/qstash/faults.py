@@ -1,0 +1,116 @@
+"""Faults on demand: what a publisher gets to see instead of an answer, and what deliveries suffer.
+
+Holds and checks the wishes of a test; acting on them is for the HTTP rim and for the engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast, get_args
+
+from dev.qstash.errors import bad_request
+from dev.qstash.message import Json
+
+PublishFault = Literal[
+    "ok", "refuse", "error", "hang", "garbage", "rate_limit", "daily_limit", "partial", "lost"
+]
+"""refuse: the connection is closed before anything happens. lost: the messages are accepted, and then the
+connection is closed. partial: every second item of a batch is refused. error: the given status."""
+
+
+@dataclass(frozen=True)
+class DeliveryFaults:
+    """duplicate: so many extra deliveries of each message. drop_answers: so many first answers of each
+    message are treated as lost. shuffle: messages overtake each other. delay_ms: real time before each."""
+
+    duplicate: int = 0
+    shuffle: bool = False
+    delay_ms: int = 0
+    drop_answers: int = 0
+
+
+@dataclass
+class Faults:
+    """The faults in force. `times_left` counts publish requests; None is until further notice."""
+
+    publish: PublishFault = "ok"
+    status: int = 503
+    latency_ms: int = 0
+    times_left: int | None = None
+    delivery: DeliveryFaults = field(default_factory=DeliveryFaults)
+
+    def configure(self, wish: Mapping[str, Any]) -> None:
+        """Replaces what the wish names: the publish half, the delivery half, or both.
+
+        Raises `ApiError` 400 for anything it does not understand.
+        """
+        unknown = wish.keys() - {"publish", "status", "latency_ms", "times", "delivery"}
+        if unknown:
+            raise bad_request(f"unknown fault field(s): {', '.join(sorted(unknown))}")
+        publish = self._publish_wish(wish)
+        delivery = _delivery_wish(wish["delivery"]) if "delivery" in wish else self.delivery
+        status = _int(wish, "status", 503, low=400, high=599)
+        latency_ms = _int(wish, "latency_ms", 0)
+        times = None if wish.get("times") is None else _int(wish, "times", 0)
+        if wish.keys() & {"publish", "status", "latency_ms", "times"}:
+            self.publish, self.status, self.latency_ms, self.times_left = publish, status, latency_ms, times
+        self.delivery = delivery
+
+    def take(self) -> tuple[PublishFault, int, int]:
+        """The fault of the next publish request, its status and latency; one fewer is left."""
+        if self.times_left is not None:
+            if self.times_left <= 0:
+                return "ok", 200, 0
+            self.times_left -= 1
+        return self.publish, self.status, self.latency_ms
+
+    def reset(self) -> None:
+        """No faults."""
+        self.publish, self.status, self.latency_ms, self.times_left = "ok", 503, 0, None
+        self.delivery = DeliveryFaults()
+
+    def show(self) -> Json:
+        """What is in force."""
+        return {
+            "publish": self.publish,
+            "status": self.status,
+            "latency_ms": self.latency_ms,
+            "times": self.times_left,
+            "delivery": {
+                "duplicate": self.delivery.duplicate,
+                "shuffle": self.delivery.shuffle,
+                "delay_ms": self.delivery.delay_ms,
+                "drop_answer": self.delivery.drop_answers,
+            },
+        }
+
+    @staticmethod
+    def _publish_wish(wish: Mapping[str, Any]) -> PublishFault:
+        # A bare status means an error answer with it.
+        publish = wish.get("publish", "error" if "status" in wish else "ok")
+        if publish not in get_args(PublishFault):
+            raise bad_request(f"publish must be one of {', '.join(get_args(PublishFault))}")
+        return cast(PublishFault, publish)
+
+
+def _delivery_wish(wish: object) -> DeliveryFaults:
+    if wish is None:
+        return DeliveryFaults()
+    if not isinstance(wish, dict) or wish.keys() - {"duplicate", "shuffle", "delay_ms", "drop_answer"}:
+        raise bad_request("delivery must be an object of duplicate, shuffle, delay_ms, drop_answer")
+    shuffle = wish.get("shuffle", False)
+    if not isinstance(shuffle, bool):
+        raise bad_request("shuffle must be true or false")
+    drop = wish.get("drop_answer", False)
+    return DeliveryFaults(
+        duplicate=_int(wish, "duplicate", 0, high=20),
+        shuffle=shuffle,
+        delay_ms=_int(wish, "delay_ms", 0),
+        drop_answers=int(drop) if isinstance(drop, bool) else _int(wish, "drop_answer", 0),
+    )
+
+
+def _int(wish: Mapping[str, Any], name: str, default: int, *, low: int = 0, high: int = 600_000) -> int:
+    value = wish.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise bad_request(f"{name} must be a whole number from {low} to {high}")
+    return value

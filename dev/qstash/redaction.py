@@ -1,0 +1,55 @@
+"""Which parts of a message may not be shown: `Upstash-Redact-Fields`.
+
+Only what the API shows is touched; deliveries carry the original values.
+Source: Upstash, publish, `Upstash-Redact-Fields`.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+_ONE_HEADER = re.compile(r"header\[([^\]]+)\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """`header_names` are lower case."""
+
+    body: bool = False
+    all_headers: bool = False
+    header_names: frozenset[str] = frozenset()
+
+    def shown_headers(self, headers: dict[str, list[str]]) -> dict[str, list[str]]:
+        """The headers as the API may show them."""
+        return {
+            name: [hidden(value.encode()) for value in values] if self._hides(name) else values
+            for name, values in headers.items()
+        }
+
+    def _hides(self, name: str) -> bool:
+        return self.all_headers or name.lower() in self.header_names
+
+
+def hidden(value: bytes) -> str:
+    """`REDACTED:` and the SHA-256 of what is not shown."""
+    return f"REDACTED:{hashlib.sha256(value).hexdigest()}"
+
+
+def parse_redaction(text: str) -> Redaction:
+    """Reads `body, header[Authorization]`. Raises `ValueError` for an unknown field.
+
+    All headers are `headers` in the documentation and `header` in the Python SDK; both are meant.
+    """
+    body = all_headers = False
+    names: set[str] = set()
+    for field in filter(None, (part.strip() for part in text.split(","))):
+        one = _ONE_HEADER.fullmatch(field)
+        if one:
+            names.add(one[1].strip().lower())
+        elif field.lower() == "body":
+            body = True
+        elif field.lower() in ("header", "headers"):
+            all_headers = True
+        else:
+            raise ValueError(f"{field[:40]!r} is not body, headers or header[name]")
+    return Redaction(body, all_headers, frozenset(names))

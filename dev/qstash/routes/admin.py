@@ -1,0 +1,89 @@
+"""What only a stand-in has, under `/__dev/`: faults, state, a look at the messages, a fresh start.
+
+For this machine only, without a token.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dev.qstash.errors import ApiError, bad_request
+from dev.qstash.routes.reading import json_body
+from dev.qstash.service import service_of
+
+_LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def _local(handler: Handler) -> Handler:
+    async def guarded(request: Request) -> Response:
+        if request.client is None or request.client.host not in _LOOPBACK:
+            raise ApiError(403, "only from this machine")
+        return await handler(request)
+
+    return guarded
+
+
+async def set_faults(request: Request) -> Response:
+    """`POST /__dev/faults`: see `dev.qstash.faults`. Answers what is in force now."""
+    service = service_of(request)
+    wish = await json_body(request, 100_000)
+    if not isinstance(wish, dict):
+        raise bad_request("expected a JSON object")
+    service.faults.configure(wish)
+    return JSONResponse(service.faults.show())
+
+
+async def get_faults(request: Request) -> Response:
+    """`GET /__dev/faults`."""
+    return JSONResponse(service_of(request).faults.show())
+
+
+async def reset(request: Request) -> Response:
+    """`POST /__dev/reset`: as freshly started, signing keys included."""
+    service = service_of(request)
+    await service.reset()
+    return JSONResponse(service.engine.state())
+
+
+async def state(request: Request) -> Response:
+    """`GET /__dev/state`: counts; wait for `idle`."""
+    return JSONResponse(service_of(request).engine.state())
+
+
+async def messages(request: Request) -> Response:
+    """`GET /__dev/messages`: what is open, and the last that ended. No bodies."""
+    engine = service_of(request).engine
+    return JSONResponse(
+        {
+            "open": [
+                {
+                    "messageId": job.message.message_id,
+                    "url": job.message.url,
+                    "phase": job.phase,
+                    "retried": job.retried,
+                    "dueAt": job.due_ms,
+                    "flowControlKey": job.message.options.flow_key,
+                    "queueName": job.message.queue_name,
+                    "isCallback": job.message.is_callback,
+                }
+                for job in engine.unfinished()
+            ],
+            "finished": [
+                {"messageId": one.message_id, "url": one.url, "end": one.end, "retried": one.retried}
+                for one in engine.finished()
+            ],
+        }
+    )
+
+
+routes = [
+    Route("/__dev/faults", _local(set_faults), methods=["POST"]),
+    Route("/__dev/faults", _local(get_faults), methods=["GET"]),
+    Route("/__dev/reset", _local(reset), methods=["POST"]),
+    Route("/__dev/state", _local(state), methods=["GET"]),
+    Route("/__dev/messages", _local(messages), methods=["GET"]),
+]

@@ -1,0 +1,70 @@
+"""What all routes read from a request: bodies, headers, paging, the caller.
+
+Knows Starlette; knows no area of the API.
+"""
+
+import json
+from collections.abc import Mapping
+
+from starlette.requests import Request
+
+from dev.qstash.errors import ApiError, bad_request
+from dev.qstash.filters import read_int
+from dev.qstash.options import HeaderPairs, read_source
+
+
+async def body_within(request: Request, limit: int) -> bytes:
+    """The raw body, or `ApiError` 413 as soon as it is known to be too large."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise ApiError(413, f"request body exceeds the limit of {limit} bytes")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise ApiError(413, f"request body exceeds the limit of {limit} bytes")
+    return bytes(body)
+
+
+async def json_body(request: Request, limit: int) -> object:
+    """The body as JSON, None where it is empty, or `ApiError` 400."""
+    body = await body_within(request, limit)
+    if not body.strip():
+        return None
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        raise bad_request("the request body is not valid JSON") from None
+    return parsed
+
+
+def header_source(request: Request) -> HeaderPairs:
+    """The headers that describe a message."""
+    return read_source(request.headers.items())
+
+
+def caller_ip(request: Request) -> str:
+    """Who published."""
+    return request.client.host if request.client else ""
+
+
+def page_size(query: Mapping[str, str], *, default: int, most: int) -> int:
+    """`count`, at most `most`. Raises `ApiError` 400 unless it is a positive integer."""
+    if "count" not in query:
+        return default
+    count = read_int("count", query["count"])
+    if count < 1:
+        raise bad_request("count must be at least 1")
+    return min(count, most)
+
+
+def ids_given(body: object, query_values: list[str], name: str) -> list[str] | None:
+    """Ids from a JSON body (as the SDK sends them) or from the query; None where there are none at all."""
+    if isinstance(body, dict) and name in body:
+        ids = body[name]
+        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+            raise bad_request(f"{name} must be an array of strings")
+        return ids
+    if query_values:
+        return [part.strip() for value in query_values for part in value.split(",") if part.strip()]
+    return None

@@ -1,0 +1,192 @@
+"""One child process of the stack: started, waited for, signalled, stopped.
+
+Knows processes, logs and readiness. Must not know what any particular component is.
+"""
+
+import contextlib
+import http.client
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.stack.errors import StackError
+from dev.stack.lock import DataLock
+from dev.stack.ports import HOST, is_free, taken
+
+POLL_S = 0.02
+TAIL_LINES = 15
+FAMILY_GONE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """How to run one component. `ready` is asked until it says yes; `before` runs right before each start."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    port: int
+    ready: Callable[[], bool]
+    cwd: Path
+    before: Callable[[], None] | None = None
+    uid: int | None = None
+    gid: int | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    stop_timeout_s: float = 6.0
+    ready_timeout_s: float = 30.0
+
+
+class Component:
+    """A running (or not running) `Spec`, logging to `log_path`."""
+
+    def __init__(self, spec: Spec, log_path: Path, lock: DataLock, cancelled: threading.Event) -> None:
+        self.spec = spec
+        self.log_path = log_path
+        self._lock = lock
+        self._cancelled = cancelled
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process exists (a stopped one by SIGSTOP does)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    def start(self) -> None:
+        """Start the child and wait until it is ready. Raises `StackError` with the log's tail if it dies."""
+        if self.running:
+            return
+        self._reap()
+        if not is_free(self.spec.port):
+            raise taken(self.spec.name, self.spec.port)
+        if self.spec.before is not None:
+            self.spec.before()
+        with self.log_path.open("ab") as log:
+            process = subprocess.Popen(
+                self.spec.argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(self.spec.env),
+                cwd=self.spec.cwd,
+                start_new_session=True,
+                user=self.spec.uid,
+                group=self.spec.gid,
+                extra_groups=None if self.spec.uid is None else [],
+            )
+        self._process = process
+        self._lock.watch(process.pid, self.spec.stop_signal)
+        self._wait_until_ready(process)
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + self.spec.ready_timeout_s
+        while not self.spec.ready():
+            if self._cancelled.is_set():
+                raise StackError(f"Starting {self.spec.name} was interrupted.")
+            if process.poll() is not None:
+                raise StackError(self.obituary("stopped while starting"))
+            if time.monotonic() > deadline:
+                raise StackError(self.obituary(f"did not get ready within {self.spec.ready_timeout_s:.0f} s"))
+            time.sleep(POLL_S)
+
+    @property
+    def died(self) -> bool:
+        """Whether the process has ended and nobody here asked for it."""
+        return self._process is not None and self._process.poll() is not None
+
+    def obituary(self, what: str = "stopped by itself") -> str:
+        """What happened, the exit code if there is one, and the end of the log."""
+        code = self._process.poll() if self._process is not None else None
+        exit_code = "" if code is None else f" (exit code {code})"
+        return f"{self.spec.name} {what}{exit_code}. The end of {self.log_path}:\n{tail(self.log_path)}"
+
+    def ask_to_stop(self) -> None:
+        """Send the stop signal, without waiting."""
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(self.spec.stop_signal)
+            # A child frozen by SIGSTOP hears nothing until it is thawed.
+            _signal_family(self._process.pid, signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Stop the child; kill it when it does not listen. Returns when it is gone."""
+        self.ask_to_stop()
+        if self._process is not None:
+            try:
+                self._process.wait(self.spec.stop_timeout_s)
+            except subprocess.TimeoutExpired:
+                _signal_family(self._process.pid, signal.SIGKILL)
+        self._reap()
+
+    def kill(self, number: signal.Signals) -> None:
+        """Send `number`. SIGKILL, SIGSTOP and SIGCONT reach the child's own children too.
+
+        After SIGKILL it returns when the process is gone, so that its port refuses connections.
+        """
+        if not self.running:
+            return
+        assert self._process is not None
+        if number in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
+            _signal_family(self._process.pid, number)
+        else:
+            self._process.send_signal(number)
+        if number == signal.SIGKILL:
+            self._reap()
+
+    def _reap(self) -> None:
+        if self._process is not None:
+            self._process.wait()
+            self._lock.forget(self._process.pid)
+            self._process = None
+
+
+def _signal_family(pid: int, number: signal.Signals) -> None:
+    """Signal a process and its descendants. After SIGKILL it returns when the descendants are gone.
+
+    They share the listening socket, so that the port stays taken as long as one of them lives.
+    """
+    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  70 ms, not wanted at the first start
+
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        if number == signal.SIGKILL:
+            parent.suspend()  # so that it forks nobody while its children are counted
+        children = parent.children(recursive=True)
+        for process in [*children, parent]:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(number)
+        if number == signal.SIGKILL:
+            psutil.wait_procs(children, timeout=FAMILY_GONE_S)
+
+
+def http_status(port: int, path: str = "/", headers: Mapping[str, str] | None = None) -> int | None:
+    """The status a local server answers with, None when it does not answer. Ignores proxy settings."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def tail(path: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log, "(empty)" when there are none."""
+    try:
+        with path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(0, log.tell() - 16_384))
+            text = log.read().decode(errors="replace")
+    except FileNotFoundError:
+        return "(no log)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "(empty)"

@@ -1,0 +1,112 @@
+"""The stack on the command line: its options, and a run that ends well however it is ended.
+
+Knows click. Must not know what a command does with the stack.
+"""
+
+import contextlib
+import functools
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from dev.stack.config import ROOT, StackConfig
+from dev.stack.environment import user_settings
+from dev.stack.errors import StackError
+from dev.stack.ports import Ports
+from dev.stack.stack import Stack
+
+PORT_NAMES = [field.name for field in fields(Ports)]
+PORT = click.IntRange(1, 65535)
+
+
+def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command the stack's options; it receives them as one `config: StackConfig`."""
+
+    @functools.wraps(command)
+    def with_config(
+        data_dir: Path, time_scale: float, echo: str, port_base: int | None, **others: Any
+    ) -> Any:
+        ports = Ports() if port_base is None else Ports.from_base(port_base)
+        chosen = {name: others.pop(f"{name}_port") for name in PORT_NAMES}
+        ports = replace(ports, **{name: port for name, port in chosen.items() if port is not None})
+        with explained():
+            config = StackConfig(
+                data_dir=data_dir, ports=ports, time_scale=time_scale, echo=echo, env=user_settings(ROOT)
+            )
+        return command(config=config, **others)
+
+    options = [
+        click.option(
+            "--data-dir",
+            default=StackConfig.data_dir,
+            envvar="DEV_DATA_DIR",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Where the database and the logs live. Default: .local",
+        ),
+        click.option(
+            "--time-scale",
+            default=1.0,
+            show_default=True,
+            type=click.FloatRange(0, min_open=True),
+            help="Factor on QStash's waiting times: 0.001 makes 12 s of back-off 12 ms.",
+        ),
+        click.option(
+            "--echo",
+            default="on",
+            show_default=True,
+            type=click.Choice(["on", "early", "late", "off"]),
+            help="When a send's echo webhook comes.",
+        ),
+        click.option(
+            "--port-base",
+            envvar="DEV_PORT_BASE",
+            type=click.IntRange(1, 65530),
+            help=f"Use this port and the next five, for {', '.join(PORT_NAMES)}.",
+        ),
+        *(
+            click.option(f"--{name}-port", type=PORT, help=f"Default: {getattr(Ports, name)}.")
+            for name in PORT_NAMES
+        ),
+    ]
+    decorated: Callable[..., Any] = with_config
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+@contextlib.contextmanager
+def running(config: StackConfig, report: Callable[[str], None]) -> Iterator[Stack]:
+    """A started stack, stopped at the end; a `StackError` becomes a plain message and exit status 1.
+
+    SIGTERM ends the block as Ctrl-C does, by `KeyboardInterrupt`; a second one can't disturb the stopping.
+    """
+    stack = Stack(config)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with explained():
+            stack.start(report)
+            yield stack
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        stack.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Shows a `StackError` as the sentence it is."""
+    try:
+        yield
+    except StackError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

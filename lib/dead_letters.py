@@ -1,0 +1,103 @@
+"""Dead letters: what QStash, or direct processing, gave up on, in the shape `store_dead_letter` keeps.
+
+Pure. Knows the body of QStash's failure callback (Upstash, "Callbacks"). Must not know how letters are kept
+or replayed.
+"""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+import msgspec
+
+from lib.errors import InvalidPayload, Verdict
+from lib.events import Event, decode
+
+MAX_FOREIGN_BODY_CHARS = 10_000
+"""A message that is no event of ours is kept for people to look at, not to be processed."""
+
+
+class FailureCallback(msgspec.Struct, frozen=True, rename="camel"):
+    """QStash's report of a message it will not deliver any more; bodies are base64."""
+
+    source_message_id: str
+    status: int | None = None
+    body: str | None = None
+    retried: int | None = None
+    max_retries: int | None = None
+    dlq_id: str | None = None
+    url: str | None = None
+    source_body: str | None = None
+    created_at: int | None = None
+
+
+def read_failure(body: bytes) -> dict[str, Any]:
+    """The dead letter in a failure callback's `body`. Raises `InvalidPayload` where there is none."""
+    try:
+        # Not strict: the documentation shows `createdAt` as a number in quotes.
+        callback = msgspec.json.decode(body, type=FailureCallback, strict=False)
+    except msgspec.DecodeError as error:
+        raise InvalidPayload(None, str(error)) from None
+    source = _plain(callback.source_body)
+    event = _event_in(source)
+    letter: dict[str, Any] = {
+        "source_message_id": callback.source_message_id,
+        "dlq_id": callback.dlq_id,
+        "url": callback.url,
+        "status": callback.status,
+        "error_code": error_code_in(_plain(callback.body)),
+        "retried": callback.retried,
+        "max_retries": callback.max_retries,
+        "first_tried_at": callback.created_at,
+    }
+    if event is None:
+        text = source.decode("utf-8", "replace").replace("\0", "\ufffd")
+        return {**letter, "body": text[:MAX_FOREIGN_BODY_CHARS]}
+    return {**letter, **_of_event(event)}
+
+
+def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
+    """The dead letter of an event that direct processing refused for good; QStash never saw it."""
+    return {
+        "source_message_id": f"direct:{event.event_id}",
+        "status": verdict.status,
+        "error_code": verdict.code,
+        "retried": 0,
+        "max_retries": 0,
+        "first_tried_at": event.received_at,
+        **_of_event(event),
+    }
+
+
+def error_code_in(body: bytes) -> str | None:
+    """The `error.code` of an answer of our own consumer; None for any other answer."""
+    try:
+        answer = json.loads(body)
+        code = answer["error"]["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return code[:200] if isinstance(code, str) else None
+
+
+def _of_event(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "kind": event.kind,
+        "account_id": event.account_id,
+        "event": msgspec.to_builtins(event),
+    }
+
+
+def _event_in(body: bytes) -> Event | None:
+    try:
+        return decode(body)
+    except msgspec.DecodeError:
+        return None
+
+
+def _plain(encoded: str | None) -> bytes:
+    try:
+        return base64.b64decode(encoded or "", validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,63 @@
+"""QStash, incoming: one delivery, authenticated before it is read, and the answer that makes QStash do right.
+
+Knows QStash's request headers and signature. Must not know what a delivery carries.
+"""
+
+import time
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib import log
+from lib.deadline import Deadline
+from lib.errors import classify
+from lib.responses import Refused, for_consumer, read_body
+from lib.settings import Settings
+from lib.signatures import verify_qstash
+
+_log = log.get(__name__)
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One attempt of QStash at one message. `retried` is 0 at the first (Upstash, "Receiving Messages")."""
+
+    body: bytes
+    message_id: str | None
+    retried: str | None
+    started_s: float
+
+    def failed(self, error: Exception) -> Response:
+        """The answer to an attempt that raised `error`: 489 stops QStash, anything else makes it come again."""
+        verdict = classify(error)
+        fields = {
+            "message_id": self.message_id,
+            "retried": self.retried,
+            "verdict": "retryable" if verdict.retryable else "permanent",
+            "code": verdict.code,
+            "ms": round((time.monotonic() - self.started_s) * 1000, 1),
+        }
+        if verdict.code == "unknown_error":
+            _log.exception("Delivery failed for an unknown reason", **fields)
+        else:
+            _log.warning("Delivery failed", **fields, error_type=type(error).__name__)
+        return for_consumer(verdict, message_id=self.message_id)
+
+
+async def authenticated(request: Request, settings: Settings, *, path: str, deadline: Deadline) -> Delivery:
+    """The delivery in `request`, if QStash signed it for our URL of `path`.
+
+    Raises `Refused` (401). That stays 401 and not 489: a real message only fails here while keys are being
+    rotated, and then the retry is what saves it.
+    """
+    started_s = time.monotonic()
+    signature = request.headers.get("upstash-signature")
+    if signature is None:
+        raise Refused(401, "missing_signature", "Upstash-Signature is missing")
+    async with deadline.enforced():
+        body = await read_body(request)
+    url = settings.base_url + path
+    if not verify_qstash(body, signature, url=url, keys=settings.qstash_signing_keys):
+        raise Refused(401, "wrong_signature", f"Upstash-Signature is not of QSTASH_CURRENT_SIGNING_KEY for {url}")
+    headers = request.headers
+    return Delivery(body, headers.get("upstash-message-id"), headers.get("upstash-retried"), started_s)

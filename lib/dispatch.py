@@ -1,0 +1,122 @@
+"""From the webhook function to the internal endpoint, in one request for the whole webhook; or around it.
+
+Knows the hop and what to do when it breaks. Must not know Meta's payloads, nor what ingesting means.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+
+from lib import log
+from lib.deadline import Deadline
+from lib.events import MAX_EVENTS_PER_REQUEST, Event
+from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from lib.ingest import Ingestor, Result
+
+INGEST_PATH = "/api/internal/ingest-event"
+BUDGET_HEADER = "X-Ingest-Budget-Ms"
+"""How long the caller will wait, in milliseconds: the endpoint splits it between its two roads."""
+
+HOP_TIMEOUT_S = 2.0
+HOP_MARGIN_S = 0.1
+"""What the answer itself needs to travel back."""
+
+_log = log.get(__name__)
+
+
+class Handled(msgspec.Struct, frozen=True):
+    """What the webhook has to know of one event, whatever road it took."""
+
+    event_id: str
+    status: str
+    via: str = ""
+
+
+class _HopAnswer(msgspec.Struct, frozen=True):
+    results: list[Handled]
+
+
+class Dispatcher:
+    """Hands events on, by the internal endpoint if it answers, else in this process."""
+
+    def __init__(
+        self, settings: Settings, *, http: httpx.AsyncClient, ingestor: "Callable[[], Ingestor]"
+    ) -> None:
+        self._settings = settings
+        self._http = http
+        self._ingestor = ingestor
+
+    async def dispatch(self, events: Sequence[Event], *, deadline: Deadline) -> list[Handled]:
+        """One outcome an event, in order. Never raises for what the endpoint or a dependency does."""
+        handled: list[Handled] = []
+        for start in range(0, len(events), MAX_EVENTS_PER_REQUEST):
+            handled += await self._dispatch(events[start : start + MAX_EVENTS_PER_REQUEST], deadline)
+        return handled
+
+    async def _dispatch(self, events: Sequence[Event], deadline: Deadline) -> list[Handled]:
+        by_hop = await self._hop(events, deadline.at_most(HOP_TIMEOUT_S))
+        open_events = [event for event, done in zip(events, by_hop, strict=True) if done is None]
+        if not open_events:
+            return [done for done in by_hop if done is not None]
+        here = iter(await self._ingestor().ingest(open_events, deadline=deadline))
+        return [done if done is not None else _handled(next(here)) for done in by_hop]
+
+    async def _hop(self, events: Sequence[Event], deadline: Deadline) -> list[Handled | None]:
+        nothing: list[Handled | None] = [None] * len(events)
+        budget_s = deadline.left_s() - HOP_MARGIN_S
+        if budget_s <= 0:
+            return nothing
+        try:
+            async with deadline.enforced():
+                answer = await self._http.post(
+                    self._settings.base_url + INGEST_PATH,
+                    content=msgspec.json.encode({"events": events}),
+                    headers=self._headers(budget_s),
+                )
+            results = msgspec.json.decode(answer.content, type=_HopAnswer).results
+        except Exception as error:
+            _log.error(
+                "The internal endpoint did not answer; publishing from here",
+                events=len(events),
+                error_type=type(error).__name__,
+            )
+            return nothing
+        if [result.event_id for result in results] != [event.event_id for event in events]:
+            _log.error("The internal endpoint answered for other events", status=answer.status_code)
+            return nothing
+        return [result if result.status != "failed" else None for result in results]
+
+    def _headers(self, budget_s: float) -> dict[str, str]:
+        headers = {
+            "Authorization": f"Bearer {self._settings.internal_api_secret}",
+            "Content-Type": "application/json",
+            BUDGET_HEADER: str(int(budget_s * 1000)),
+        }
+        if self._settings.vercel_automation_bypass_secret:
+            headers["x-vercel-protection-bypass"] = self._settings.vercel_automation_bypass_secret
+        return headers
+
+
+def tally(handled: Sequence[Handled], *, ignored: int) -> dict[str, Any]:
+    """The webhook's answer: how many items came, and what became of them; the parts add up to `received`."""
+    count = {"queued": 0, "deduplicated": 0, "processed": 0, "duplicate": 0, "rejected": 0, "failed": 0}
+    for one in handled:
+        count[one.status] = count.get(one.status, 0) + 1
+    answer = {
+        "received": len(handled) + ignored,
+        "queued": count["queued"] + count["deduplicated"],
+        "processed": count["processed"] + count["duplicate"],
+        "ignored": ignored,
+    }
+    for name in ("rejected", "failed"):
+        if count[name]:
+            answer[name] = count[name]
+    return answer
+
+
+def _handled(result: "Result") -> Handled:
+    return Handled(result.event_id, result.status, result.via)

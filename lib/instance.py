@@ -1,0 +1,87 @@
+"""What one function instance holds: its settings, and each client from its first use to its end.
+
+The one place where the parts are put together. Must not know any route. Imports happen where a part is first
+needed: a webhook that QStash takes never loads the database client (cold start).
+"""
+
+import os
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from lib import log
+from lib.settings import Settings, load
+
+if TYPE_CHECKING:
+    import httpx
+
+    from lib.dispatch import Dispatcher
+    from lib.graph import Graph
+    from lib.ingest import Ingestor
+    from lib.process import Processor
+    from lib.queue import Queue
+    from lib.store import Store
+
+
+class Instance:
+    """Clients are made once and reused: Vercel runs one event loop for the life of an instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def http(self) -> "httpx.AsyncClient":
+        """For the hop and the Graph API; never follows a redirect, as no destination of ours makes one."""
+        import httpx  # noqa: PLC0415
+
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(10.0, connect=3.0), follow_redirects=False, limits=httpx.Limits(max_connections=64)
+        )
+
+    @cached_property
+    def queue(self) -> "Queue":
+        from lib.queue import Queue  # noqa: PLC0415
+
+        return Queue(self.settings)
+
+    @cached_property
+    def store(self) -> "Store":
+        from lib.store import Store  # noqa: PLC0415
+
+        return Store(self.settings)
+
+    @cached_property
+    def graph(self) -> "Graph":
+        from lib.graph import Graph  # noqa: PLC0415
+
+        return Graph(
+            self.http,
+            version=self.settings.graph_api_version,
+            instagram_url=self.settings.graph_instagram_url,
+            facebook_url=self.settings.graph_facebook_url,
+        )
+
+    @cached_property
+    def processor(self) -> "Processor":
+        from lib.process import Processor  # noqa: PLC0415
+
+        return Processor(self.settings, store=self.store, queue=self.queue, graph=self.graph)
+
+    @cached_property
+    def ingestor(self) -> "Ingestor":
+        from lib.ingest import Ingestor  # noqa: PLC0415
+
+        return Ingestor(queue=self.queue, store=lambda: self.store, processor=lambda: self.processor)
+
+    @cached_property
+    def dispatcher(self) -> "Dispatcher":
+        from lib.dispatch import Dispatcher  # noqa: PLC0415
+
+        return Dispatcher(self.settings, http=self.http, ingestor=lambda: self.ingestor)
+
+
+@lru_cache(maxsize=1)
+def instance() -> Instance:
+    """The instance of this process. Raises `BadConfiguration` naming every setting that is missing or wrong."""
+    settings = load(os.environ)
+    log.configure(settings.log_level)
+    return Instance(settings)

@@ -1,0 +1,80 @@
+"""One JSON object a line on stdout: ids, kinds, counts, timings.
+
+Knows how a line is made safe. Must not know what is logged, nor let a secret or a person's words through.
+"""
+
+import json
+import logging
+import sys
+import time
+import traceback
+from typing import Any
+
+_REDACTED = "[redacted]"
+_SECRET_NAMES = ("token", "secret", "authorization", "password", "signature", "text", "raw", "body", "payload")
+_ALLOWED = frozenset({"lease_token_id"})
+
+
+class Logger:
+    """Writes lines under one name: `log.get(__name__).info("Event processed", event_id=…)`."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def info(self, message: str, **fields: object) -> None:
+        """Something went as it should."""
+        self._logger.info(message, extra={"fields": fields})
+
+    def warning(self, message: str, **fields: object) -> None:
+        """Something went wrong and is being dealt with."""
+        self._logger.warning(message, extra={"fields": fields})
+
+    def error(self, message: str, **fields: object) -> None:
+        """Something a person should look at."""
+        self._logger.error(message, extra={"fields": fields})
+
+    def exception(self, message: str, **fields: object) -> None:
+        """Like `error`, with the frames of the exception being handled, but not its message."""
+        self._logger.error(message, extra={"fields": fields}, exc_info=True)
+
+
+def get(name: str) -> Logger:
+    """The logger of a module."""
+    return Logger(name)
+
+
+def configure(level: str) -> None:
+    """Sends every log line to stdout as JSON, from `level` up. May be called again."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("httpx", "httpcore", "hpack"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            "logger": record.name,
+        }
+        fields = getattr(record, "fields", {})
+        line.update({name: _safe(name, value) for name, value in fields.items() if value is not None})
+        if record.exc_info and record.exc_info[0] is not None:
+            line["exception"] = record.exc_info[0].__qualname__
+            line["frames"] = [
+                f"{frame.filename}:{frame.lineno} {frame.name}"
+                for frame in traceback.extract_tb(record.exc_info[2])[-12:]
+            ]
+        return json.dumps(line, default=str)
+
+
+def _safe(name: str, value: object) -> object:
+    lowered = name.lower()
+    if lowered not in _ALLOWED and any(secret in lowered for secret in _SECRET_NAMES):
+        return _REDACTED
+    return value

@@ -1,0 +1,219 @@
+"""Supabase: the SQL functions of `supabase/migrations`, called over PostgREST, one transaction a call.
+
+Knows the names and shapes of those functions. Must not know why they are called, nor decide what an error
+means: everything the client raises passes through to `errors`.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+from lib.errors import UnreadableAnswer
+from lib.events import Event
+from lib.outbox import ClaimedEffect, EffectEnd, PlannedEffect
+from lib.replies import Rule
+from lib.settings import Settings
+
+if TYPE_CHECKING:
+    from supabase import AsyncClient
+
+Via: TypeAlias = Literal["queue", "direct", "replay"]
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_S = 10.0
+"""Longest one database call may take; the caller's own deadline is usually shorter."""
+
+MAX_CONNECTIONS = 32
+
+
+class KnownProfile(msgspec.Struct, frozen=True):
+    """What is known of the person, for the placeholders of a reply."""
+
+    username: str | None = None
+    name: str | None = None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The answer of `record_event`; see its comment for the outcomes. `retry_after` is in seconds."""
+
+    outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
+    account_id: str = ""
+    account_state: str = "active"
+    profile_due: bool = False
+    profile: KnownProfile | None = None
+    effects: list[ClaimedEffect] = []
+    retry_after: float | None = None
+    rules_version: int = 0
+    rules: list[Rule] = []
+
+
+class SendPermit(msgspec.Struct, frozen=True):
+    """May the message leave? `code` says why not."""
+
+    go: bool
+    code: str | None = None
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """Is the event processed? If not, what it owes can be taken up again in `retry_after` seconds."""
+
+    finished: bool
+    retry_after: float | None = None
+
+
+class Store:
+    """The database. One instance a process: it holds the connections."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._client: AsyncClient | None = None
+
+    async def record_event(
+        self,
+        event: Event,
+        *,
+        via: Via,
+        effects: Sequence[PlannedEffect],
+        lease_token: uuid.UUID,
+        lease_s: int,
+        rules_version: int | None,
+        profile_max_age_s: int | None,
+    ) -> Recorded:
+        """Makes `event` take effect, once; plans and claims what it owes.
+
+        `rules_version` is the version `effects` was matched with, None where rules do not matter;
+        `profile_max_age_s` None asks for no profile.
+        """
+        answer = await self._rpc(
+            "record_event",
+            {
+                "p_event": msgspec.to_builtins(event),
+                "p_via": via,
+                "p_effects": msgspec.to_builtins(effects),
+                "p_options": {
+                    "lease_token": str(lease_token),
+                    "lease_s": lease_s,
+                    "reply_match": self._settings.reply_match,
+                    "profile_max_age_s": profile_max_age_s,
+                    "rules_version": rules_version,
+                },
+            },
+        )
+        return _read(answer, Recorded)
+
+    async def begin_send(
+        self, effect_id: str, *, lease_token: uuid.UUID, message: Mapping[str, Any], lease_s: int
+    ) -> SendPermit:
+        """Writes that `message` may be on its way, before it leaves."""
+        answer = await self._rpc(
+            "begin_send",
+            {
+                "p_effect_id": effect_id,
+                "p_token": str(lease_token),
+                "p_message": message,
+                "p_lease_s": lease_s,
+            },
+        )
+        return _read(answer, SendPermit)
+
+    async def finish_effect(
+        self,
+        effect_id: str,
+        *,
+        lease_token: uuid.UUID,
+        state: EffectEnd,
+        mid: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Records how one effect ended; `planned` puts it back for `retry_after_s` seconds."""
+        await self._rpc(
+            "finish_effect",
+            {
+                "p_effect_id": effect_id,
+                "p_token": str(lease_token),
+                "p_state": state,
+                "p_mid": mid,
+                "p_code": code,
+                "p_retry_after_s": retry_after_s,
+            },
+        )
+
+    async def finish_event(
+        self,
+        event_id: str,
+        *,
+        lease_token: uuid.UUID,
+        published: Mapping[str, str],
+        profile: Mapping[str, Any] | None,
+        complete: bool,
+    ) -> Finished:
+        """Closes an event: `published` next phases (effect id to QStash message id) and the fetched `profile`.
+
+        With `complete` false it stays open for another attempt.
+        """
+        answer = await self._rpc(
+            "finish_event",
+            {
+                "p_event_id": event_id,
+                "p_token": str(lease_token),
+                "p_published": [
+                    {"effect_id": effect_id, "message_id": message_id}
+                    for effect_id, message_id in published.items()
+                ],
+                "p_profile": profile,
+                "p_complete": complete,
+            },
+        )
+        return _read(answer, Finished)
+
+    async def mark_account(self, account_id: str, *, state: str, code: str) -> None:
+        """Stops the sends of one account (`needs_reauth`, `stopped`), or starts them again (`active`)."""
+        await self._rpc("mark_account", {"p_account_id": account_id, "p_state": state, "p_code": code})
+
+    async def store_dead_letter(self, letter: Mapping[str, Any]) -> bool:
+        """Keeps a dead letter, once per `source_message_id`. True where it was not kept before."""
+        return bool(await self._rpc("store_dead_letter", {"p_letter": letter}))
+
+    async def status(self) -> dict[str, Any]:
+        """The counts of `ingestion_status`, for health."""
+        return _read(await self._rpc("ingestion_status", {}), dict[str, Any])
+
+    async def _rpc(self, function: str, params: dict[str, Any]) -> object:
+        if self._client is None:
+            self._client = connect(self._settings)
+        try:
+            return (await self._client.rpc(function, params).execute()).data
+        except ValueError as error:
+            # Answered 200 with something that is no JSON: a proxy's page, a cut body.
+            raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
+
+
+def _read(answer: object, shape: type[T]) -> T:
+    try:
+        return msgspec.convert(answer, shape)
+    except msgspec.ValidationError as error:
+        raise UnreadableAnswer(str(error)) from None
+
+
+def connect(settings: Settings) -> "AsyncClient":
+    """The official Supabase client, bounded for a function: our own timeout, no retries behind our back."""
+    import httpx  # noqa: PLC0415
+    from supabase import AsyncClient, AsyncClientOptions  # noqa: PLC0415  280 ms of import; only where needed
+
+    return AsyncClient(
+        settings.supabase_url,
+        settings.supabase_service_role_key,
+        AsyncClientOptions(
+            auto_refresh_token=False,
+            persist_session=False,
+            postgrest_client_retry=False,
+            httpx_client=httpx.AsyncClient(
+                timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=3.0),
+                limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+            ),
+        ),
+    )

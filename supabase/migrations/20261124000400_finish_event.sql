@@ -1,0 +1,243 @@
+-- What happens to an event after it was recorded: its sends, its profile, its end; and what people look at.
+
+-- The last step before a direct message leaves. Returns {go: true}, or {go: false, code} where it must not.
+-- `p_message` is the message as it will be sent; its text is what an echo is matched by.
+create function public.begin_send(
+    p_effect_id text, p_token uuid, p_message jsonb, p_lease_s integer default 30
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_effect public.outbox;
+    v_event public.events;
+    v_obstacle text;
+begin
+    select * into v_effect from public.outbox o where o.effect_id = p_effect_id for update;
+    if not found then
+        return jsonb_build_object('go', false, 'code', 'effect_not_found');
+    end if;
+    if v_effect.state <> 'claimed' or v_effect.lease_token is distinct from p_token then
+        return jsonb_build_object('go', false, 'code', 'lease_lost');
+    end if;
+    select * into v_event from public.events e where e.event_id = v_effect.event_id;
+    v_obstacle := ingestion.send_obstacle(
+        v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
+    );
+    if v_obstacle is not null then
+        update public.outbox o set state = 'skipped', error_code = v_obstacle, finished_at = now()
+        where o.effect_id = p_effect_id;
+        return jsonb_build_object('go', false, 'code', v_obstacle);
+    end if;
+    update public.outbox o set
+        state = 'sending',
+        sending_at = clock_timestamp(),
+        lease_until = clock_timestamp() + p_lease_s * interval '1 second',
+        payload = o.payload || p_message
+    where o.effect_id = p_effect_id;
+    return jsonb_build_object('go', true);
+end;
+$$;
+comment on function public.begin_send is 'Writes "may be on its way" before a message leaves; only the holder of the lease may.';
+
+-- Another effect had been given this mid by a guess (same words, same person, same minutes): the send's own
+-- answer knows better, and the other one looks for its own echo again.
+create function ingestion.take_mid(p_effect_id text, p_account text, p_mid text) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_other public.outbox;
+begin
+    update public.outbox o set mid = null, mid_guessed = false, state = 'unknown', error_code = 'echo_reassigned'
+    where o.account_id = p_account and o.mid = p_mid and o.kind <> 'next_phase'
+        and o.effect_id <> p_effect_id and o.mid_guessed
+    returning * into v_other;
+    if v_other.effect_id is not null then
+        update public.outbox o set state = 'sent', mid = found.mid, mid_guessed = true, error_code = null
+        from (select ingestion.find_echo(v_other) as mid) found
+        where o.effect_id = v_other.effect_id and found.mid is not null and found.mid <> p_mid;
+    end if;
+end;
+$$;
+
+-- What we sent, as a message, until its echo comes and has the last word.
+create function ingestion.show_sent(p_effect public.outbox, p_mid text) returns void
+language sql set search_path = ''
+as $$
+    insert into public.messages (
+        account_id, mid, contact_id, direction, kind, text, attachments, sent_at, is_provisional
+    )
+    values (
+        p_effect.account_id, p_mid, p_effect.contact_id, 'outbound', 'echo', p_effect.payload ->> 'text',
+        coalesce(p_effect.payload -> 'attachments', '[]'), coalesce(p_effect.sending_at, now()), true
+    )
+    on conflict (account_id, mid) do nothing;
+$$;
+
+-- How a send ended: 'sent' (with its mid), 'failed', 'unknown', 'skipped', or 'planned' to try again later.
+-- An echo may have settled it first; then it stays sent. Returns {state} as it now stands.
+create function public.finish_effect(
+    p_effect_id text, p_token uuid, p_state text,
+    p_mid text default null, p_code text default null, p_retry_after_s double precision default null
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_effect public.outbox;
+    v_mid text := p_mid;
+    v_state text := p_state;
+begin
+    if p_state not in ('sent', 'failed', 'unknown', 'skipped', 'planned') then
+        raise exception 'no such end of an effect: %', p_state using errcode = '22023';
+    end if;
+    select * into v_effect from public.outbox o where o.effect_id = p_effect_id for update;
+    if not found or v_effect.lease_token is distinct from p_token then
+        return jsonb_build_object('state', coalesce(v_effect.state, 'missing'));
+    end if;
+    if v_effect.state = 'sent' and p_state <> 'sent' then
+        return jsonb_build_object('state', 'sent');
+    end if;
+    if p_state = 'unknown' then
+        v_mid := ingestion.find_echo(v_effect);
+        v_state := case when v_mid is null then 'unknown' else 'sent' end;
+    elsif p_state = 'sent' and p_mid is not null then
+        perform ingestion.show_sent(v_effect, p_mid);
+        perform ingestion.take_mid(p_effect_id, v_effect.account_id, p_mid);
+    end if;
+    update public.outbox o set
+        state = v_state,
+        mid = coalesce(v_mid, o.mid),
+        mid_guessed = p_state = 'unknown' and v_mid is not null,
+        error_code = case when v_state = 'sent' then null else p_code end,
+        not_before = case when v_state = 'planned'
+            then clock_timestamp() + coalesce(p_retry_after_s, 0) * interval '1 second' end,
+        lease_token = case when v_state = 'planned' then null else o.lease_token end,
+        lease_until = case when v_state = 'planned' then null else o.lease_until end,
+        finished_at = case when v_state <> 'planned' then now() end
+    where o.effect_id = p_effect_id;
+    return jsonb_build_object('state', v_state);
+end;
+$$;
+comment on function public.finish_effect is 'Records how one effect ended.';
+
+-- The newest fetch wins. A refusal keeps what was known before, and counts.
+create function ingestion.save_profile(p_account text, p_contact text, p_profile jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_fetched_at timestamptz := ingestion.from_ms((p_profile ->> 'fetched_at')::bigint);
+begin
+    if p_profile ->> 'state' = 'complete' then
+        update public.profiles p set
+            state = 'complete',
+            unavailable_code = null,
+            refusals = 0,
+            fetched_at = v_fetched_at,
+            username = p_profile ->> 'username',
+            name = p_profile ->> 'name',
+            profile_pic = p_profile ->> 'profile_pic',
+            follower_count = (p_profile ->> 'follower_count')::integer,
+            is_verified_user = (p_profile ->> 'is_verified_user')::boolean,
+            is_user_follow_business = (p_profile ->> 'is_user_follow_business')::boolean,
+            is_business_follow_user = (p_profile ->> 'is_business_follow_user')::boolean
+        where p.account_id = p_account and p.igsid = p_contact
+            and v_fetched_at >= coalesce(p.fetched_at, '-infinity');
+    else
+        update public.profiles p set
+            state = 'unavailable',
+            unavailable_code = p_profile ->> 'code',
+            refusals = p.refusals + 1,
+            fetched_at = v_fetched_at
+        where p.account_id = p_account and p.igsid = p_contact
+            and v_fetched_at >= coalesce(p.fetched_at, '-infinity');
+    end if;
+end;
+$$;
+
+-- The end of an event: its published next phases ([{effect_id, message_id}]), its profile where one was
+-- fetched, and, where nothing is owed any more and `p_complete`, the mark that it is processed.
+-- Returns {finished, retry_after}.
+create function public.finish_event(
+    p_event_id text, p_token uuid, p_published jsonb default '[]', p_profile jsonb default null,
+    p_complete boolean default true
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_event public.events;
+    v_wait double precision;
+begin
+    select * into v_event from public.events e where e.event_id = p_event_id for update;
+    if not found then
+        return jsonb_build_object('finished', false);
+    end if;
+    if p_profile is not null and v_event.contact_id is not null then
+        perform ingestion.save_profile(v_event.account_id, v_event.contact_id, p_profile);
+    end if;
+    update public.outbox o set
+        state = 'sent', mid = p.value ->> 'message_id', finished_at = now(), error_code = null
+    from jsonb_array_elements(p_published) p
+    where o.effect_id = p.value ->> 'effect_id' and o.event_id = p_event_id
+        and o.kind = 'next_phase' and o.state <> 'sent';
+    -- null: whatever is owed is owed by someone else as well as by us.
+    v_wait := ingestion.owed_in_s(p_event_id, null);
+    if v_wait is null and p_complete and v_event.processed_at is null then
+        update public.events e set processed_at = now() where e.event_id = p_event_id;
+    end if;
+    return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait);
+end;
+$$;
+comment on function public.finish_event is 'Closes an event: published next phases, the fetched profile, processed.';
+
+-- The token died (needs_reauth) or Meta restricted the account (stopped): sends stop, ingestion goes on.
+create function public.mark_account(p_account_id text, p_state text, p_code text default null) returns void
+language sql set search_path = ''
+as $$
+    insert into public.accounts as a (account_id, state, state_code, state_changed_at)
+    values (ingestion.resolve_account(p_account_id), p_state, p_code, now())
+    on conflict (account_id) do update set
+        state = excluded.state, state_code = excluded.state_code, state_changed_at = excluded.state_changed_at
+    where a.state <> excluded.state or a.state_code is distinct from excluded.state_code;
+$$;
+comment on function public.mark_account is 'Sets the state of one account; an unknown account gets a row.';
+
+-- A message QStash gave up on. The same failure callback delivered again changes nothing, and a letter that
+-- was replayed or discarded since stays so.
+create function public.store_dead_letter(p_letter jsonb) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+    insert into public.dead_letters (
+        source_message_id, dlq_id, event_id, kind, account_id, url, status, error_code, retried, max_retries,
+        event, body, first_tried_at
+    )
+    values (
+        p_letter ->> 'source_message_id', p_letter ->> 'dlq_id', p_letter ->> 'event_id', p_letter ->> 'kind',
+        p_letter ->> 'account_id', p_letter ->> 'url', (p_letter ->> 'status')::integer,
+        p_letter ->> 'error_code', (p_letter ->> 'retried')::integer, (p_letter ->> 'max_retries')::integer,
+        p_letter -> 'event', p_letter ->> 'body',
+        ingestion.from_ms((p_letter ->> 'first_tried_at')::bigint)
+    )
+    on conflict (source_message_id) do nothing;
+    return found;
+end;
+$$;
+comment on function public.store_dead_letter is 'Keeps what QStash gave up on; true where it was not kept before.';
+
+-- What /api/health shows a caller who holds the internal secret.
+create function public.ingestion_status() returns jsonb
+language sql stable set search_path = ''
+return jsonb_build_object(
+    'unfinished_events', (
+        select count(*) from public.events e
+        where e.processed_at is null and e.recorded_at < now() - interval '5 minutes'
+    ),
+    'unknown_sends', (select count(*) from public.outbox o where o.state = 'unknown'),
+    'open_dead_letters', (select count(*) from public.dead_letters d where d.state = 'open'),
+    'accounts_not_active', (
+        select coalesce(jsonb_agg(jsonb_build_object(
+            'account_id', a.account_id, 'state', a.state, 'code', a.state_code
+        ) order by a.account_id), '[]')
+        from public.accounts a where a.state <> 'active'
+    )
+);
+comment on function public.ingestion_status is 'Counts a person on call asks for first.';

@@ -1,0 +1,173 @@
+"""The stand-in seen from outside: Meta's shapes, its own switches, and the command that starts it."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from dev.graph import create_app
+from dev.graph.command import graph
+from dev.graph.moods import Mood
+from tests.graph.conftest import ACCOUNT, PERSON, TOKEN, Meta
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+def test_an_error_has_the_shape_of_metas(meta: Meta) -> None:
+    answer = meta.admin.get(f"/v26.0/{PERSON}")
+
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert {"message", "type", "code", "fbtrace_id"} <= set(error)
+    assert (error["type"], error["code"]) == ("OAuthException", 190)
+
+
+def test_an_expired_token_has_its_own_subcode(meta: Meta) -> None:
+    answer = meta.admin.get("/v26.0/me", headers={"Authorization": "Bearer EXPIRED-1"})
+
+    assert (answer.json()["error"]["code"], answer.json()["error"]["error_subcode"]) == (190, 463)
+
+
+def test_a_path_meta_does_not_have_is_refused_in_its_shape(meta: Meta) -> None:
+    assert meta.admin.get("/v26.0/1/2/3").json()["error"]["code"] == 2500
+
+
+def test_the_same_person_has_the_same_profile_each_time(meta: Meta) -> None:
+    first, second = (meta.admin.get(f"/v26.0/{PERSON}", headers=BEARER).json() for _ in range(2))
+
+    assert first == second
+    assert first["id"] == PERSON
+
+
+def test_a_field_meta_does_not_know_is_refused(meta: Meta) -> None:
+    answer = meta.admin.get(f"/v26.0/{PERSON}?fields=name,shoe_size", headers=BEARER)
+
+    assert answer.json()["error"]["code"] == 100
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"recipient": {"id": PERSON}},
+        {"recipient": {"id": PERSON, "comment_id": "1"}, "message": {"text": "Hi"}},
+        {"recipient": {"id": PERSON}, "message": {"text": ""}},
+        {"recipient": {"id": PERSON}, "message": {"text": "Hi", "attachment": {}}},
+        {"recipient": {"id": PERSON}, "message": {"text": "Hi"}, "tag": "ACCOUNT_UPDATE"},
+    ],
+)
+def test_a_body_against_the_rules_is_an_invalid_parameter(meta: Meta, body: object) -> None:
+    answer = meta.admin.post("/v26.0/me/messages", json=body, headers=BEARER)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 100)
+    assert meta.sent() == []
+
+
+def test_a_sender_action_is_no_message(meta: Meta) -> None:
+    body = {"recipient": {"id": PERSON}, "sender_action": "typing_on"}
+    answer = meta.admin.post("/v26.0/me/messages", json=body, headers=BEARER)
+
+    assert answer.json() == {"recipient_id": PERSON}
+    assert meta.sent() == []
+
+
+def test_an_account_subscribes_the_app(meta: Meta) -> None:
+    answer = meta.admin.post(f"/v26.0/{ACCOUNT}/subscribed_apps?subscribed_fields=messages", headers=BEARER)
+
+    assert answer.json() == {"success": True}
+
+
+def test_a_token_can_be_looked_into(meta: Meta) -> None:
+    good, bad = (
+        meta.admin.get(f"/debug_token?input_token={token}", headers=BEARER).json()["data"]
+        for token in (TOKEN, "nobody's")
+    )
+
+    assert (good["is_valid"], good["user_id"]) == (True, ACCOUNT)
+    assert bad["is_valid"] is False
+
+
+def test_a_token_can_be_given_to_an_account(meta: Meta) -> None:
+    meta.post("accounts", {"token": "IGAA-one", "account_id": "17841400000000009"})
+
+    me = meta.admin.get("/v26.0/me?fields=user_id", headers={"Authorization": "Bearer IGAA-one"}).json()
+    assert me["user_id"] == "17841400000000009"
+
+
+def test_a_reset_forgets_what_was_sent_and_the_moods(meta: Meta) -> None:
+    meta.send()
+    meta.mood("*", "500")
+
+    meta.post("reset", {})
+
+    assert meta.sent() == []
+    assert meta.calls() == []
+    assert meta.send()
+
+
+@pytest.mark.parametrize("mood", Mood)
+def test_every_mood_can_be_set_for_every_endpoint(meta: Meta, mood: Mood) -> None:
+    meta.mood("*", mood, times=0)
+
+    assert meta.send()
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("mood", {"mood": "sunny"}),
+        ("mood", {"endpoint": "kitchen"}),
+        ("mood", {"times": -1}),
+        ("echo", {"mode": "sometimes"}),
+        ("profiles", {"username": "ada"}),
+        ("profiles", 7),
+    ],
+)
+def test_a_switch_that_does_not_exist_is_refused(meta: Meta, name: str, body: object) -> None:
+    assert meta.admin.post(f"/__dev/{name}", json=body).status_code == 400
+
+
+def test_the_switches_are_for_this_machine_only() -> None:
+    async def from_elsewhere() -> int:
+        transport = httpx.ASGITransport(create_app(), client=("192.0.2.1", 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="http://graph", verify=False) as http:
+            return (await http.get("/__dev/sent")).status_code
+
+    assert asyncio.run(from_elsewhere()) == 403
+
+
+def test_the_command_explains_itself() -> None:
+    shown = CliRunner().invoke(graph, ["--help"]).output
+
+    assert "--webhook-url" in shown
+    assert "/__dev/mood" in shown
+
+
+def test_the_command_says_where_it_listens_and_serves() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [sys.executable, "-c", "from dev.graph.command import graph; graph()", "--port", str(port)]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert f"http://127.0.0.1:{port}" in process.stdout.readline()
+            assert _answer_within(f"http://127.0.0.1:{port}/v26.0/me", seconds=10) == 401
+        finally:
+            process.terminate()
+
+
+def _answer_within(url: str, *, seconds: float) -> int:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return httpx.get(url).status_code
+        except httpx.ConnectError:
+            assert time.monotonic() < end, "nothing listens"
+            time.sleep(0.05)

@@ -1,0 +1,119 @@
+"""The local Supabase through its front door, as the official client and a stranger see it."""
+
+import signal
+from collections.abc import Iterator
+
+import httpx
+import psycopg
+import pytest
+from supabase.lib.client_options import SyncClientOptions
+
+from dev.stack import Stack, keys
+from supabase import Client, create_client
+
+
+@pytest.fixture
+def rest(stack: Stack) -> Iterator[httpx.Client]:
+    """An HTTP client at the gateway, with no key."""
+    with httpx.Client(base_url=stack.supabase_url, timeout=10, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def official(stack: Stack) -> Iterator[Client]:
+    with httpx.Client(trust_env=False) as http:
+        yield create_client(stack.supabase_url, stack.service_role_key, SyncClientOptions(httpx_client=http))
+
+
+def key(value: str) -> dict[str, str]:
+    return {"apikey": value, "Authorization": f"Bearer {value}"}
+
+
+def test_the_official_client_writes_and_reads_with_the_service_role(official: Client) -> None:
+    official.table("private_notes").upsert({"id": 1}).execute()
+    assert official.table("private_notes").select("id").eq("id", 1).execute().data == [{"id": 1}]
+    assert official.rpc("shout", {"words": "hé"}).execute().data == "HÉ"
+
+
+def test_a_new_style_secret_key_is_the_service_role(rest: httpx.Client) -> None:
+    for headers in (key(keys.SECRET_KEY), {"apikey": keys.SECRET_KEY}):
+        assert rest.get("/rest/v1/private_notes", headers=headers).status_code == 200
+
+
+def test_anon_gets_what_the_defaults_of_supabase_grant_and_no_more(rest: httpx.Client, stack: Stack) -> None:
+    for anon in (stack.anon_key, keys.PUBLISHABLE_KEY):
+        assert rest.get("/rest/v1/notes", headers=key(anon)).status_code == 200
+        refused = rest.get("/rest/v1/private_notes", headers=key(anon))
+        assert refused.status_code in (401, 403)
+        assert refused.json()["code"] == "42501"
+
+
+@pytest.mark.parametrize("headers", [{}, key("sb_secret_wrong"), key("not.a.jwt")])
+def test_a_missing_or_unknown_key_is_401(rest: httpx.Client, headers: dict[str, str]) -> None:
+    answer = rest.get("/rest/v1/notes", headers=headers)
+    assert answer.status_code == 401
+    assert "API key" in answer.json()["message"]
+
+
+def test_only_the_rest_api_is_routed(rest: httpx.Client, stack: Stack) -> None:
+    for path in ("/", "/auth/v1/user", "/rest/v1x/notes", "/rest/v2/notes"):
+        assert rest.get(path, headers=key(stack.service_role_key)).status_code == 404
+
+
+def test_large_bodies_pass_both_ways_in_either_framing(rest: httpx.Client, stack: Stack) -> None:
+    headers = key(stack.service_role_key) | {
+        "Prefer": "return=representation",
+        "Content-Type": "application/json",
+    }
+    text = "ü" * 1_500_000
+    body = httpx.Request("POST", "http://x", json={"id": 2, "text": text}).content
+    for content in (body, iter([body[:1000], body[1000:]])):
+        upsert = headers | {"Prefer": "return=representation,resolution=merge-duplicates"}
+        answer = rest.post("/rest/v1/notes", content=content, headers=upsert)
+        assert answer.status_code in (200, 201), answer.text[:200]
+        assert answer.json()[0]["text"] == text
+    assert rest.head("/rest/v1/notes", headers=headers).status_code == 200
+    assert rest.delete("/rest/v1/notes?id=eq.2", headers=key(stack.service_role_key)).status_code == 204
+
+
+def test_the_gateway_says_503_while_postgrest_is_down_and_recovers(rest: httpx.Client, stack: Stack) -> None:
+    headers = key(stack.service_role_key)
+    stack.kill("postgrest")
+    try:
+        answer = rest.get("/rest/v1/notes", headers=headers)
+        assert answer.status_code == 503
+        assert "message" in answer.json()
+    finally:
+        stack.start_component("postgrest")
+    assert rest.get("/rest/v1/notes", headers=headers).status_code == 200
+
+
+def test_a_killed_database_comes_back_with_its_data(rest: httpx.Client, stack: Stack) -> None:
+    with psycopg.connect(stack.dsn) as connection:
+        connection.execute("insert into notes values (7, 'kept') on conflict do nothing")
+        connection.execute("set local synchronous_commit = on")
+    stack.kill("postgres", signal.SIGKILL)
+    stack.start_component("postgres")
+    with psycopg.connect(stack.dsn) as connection:
+        assert connection.execute("select text from notes where id = 7").fetchone() == ("kept",)
+
+
+def test_a_frozen_component_goes_on_where_it_was(rest: httpx.Client, stack: Stack) -> None:
+    stack.kill("postgrest", signal.SIGSTOP)
+    try:
+        with pytest.raises(httpx.ReadTimeout):
+            rest.get("/rest/v1/notes", headers=key(stack.service_role_key), timeout=0.3)
+    finally:
+        stack.kill("postgrest", signal.SIGCONT)
+    assert rest.get("/rest/v1/notes", headers=key(stack.service_role_key)).status_code in (200, 503)
+
+
+def test_migrations_run_without_superuser_rights(stack: Stack) -> None:
+    with psycopg.connect(stack.dsn) as connection:
+        assert connection.execute(
+            "select rolsuper from pg_roles where rolname = current_user"
+        ).fetchone() == (False,)
+        applied = connection.execute(
+            "select version, name from supabase_migrations.schema_migrations"
+        ).fetchall()
+    assert applied == [("1", "notes")]

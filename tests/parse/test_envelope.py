@@ -1,0 +1,117 @@
+"""The envelope: order, what counts as ours, and what is refused."""
+
+import time
+from typing import Any
+
+import pytest
+
+from lib.events import Unknown
+from lib.parse import check_envelope, parse_body, parse_webhook
+from tests.parse.builders import ACCOUNT, RECEIVED_AT, body, change, entry, item, parse
+
+
+def _kinds(payload: object) -> list[str]:
+    return [event.kind for event in parse_webhook(payload, received_at=RECEIVED_AT)]
+
+
+def _ignored(payload: object) -> int:
+    return parse_body(payload, received_at=RECEIVED_AT).ignored
+
+
+def test_events_come_in_the_order_of_entries_and_items() -> None:
+    texts = [f"m{n}" for n in range(6)]
+    made = [item(message={"mid": mid}) for mid in texts]
+    events = parse_webhook(body(entry(*made[:4]), entry(*made[4:])), received_at=RECEIVED_AT)
+    assert [event.event_id for event in events] == [f"ig_msg_{mid}" for mid in texts]
+
+
+def test_an_entry_gives_messaging_then_standby_then_changes_whatever_the_order_of_its_keys() -> None:
+    mixed = {
+        "changes": [change("comments", {"id": "c1"})],
+        "standby": [item(read={"mid": "m1"})],
+        "messaging": [item(message={"mid": "m2"})],
+        "time": 1,
+        "id": ACCOUNT,
+    }
+    assert _kinds(body(mixed)) == ["message", "read", "comment"]
+
+
+def test_a_body_may_be_an_array_of_bodies() -> None:
+    one, two = body(entry(item(message={"mid": "m1"}))), body(entry(item(read={"mid": "m1"})))
+    assert _kinds([one, two]) == ["message", "read"]
+    assert check_envelope([one, two]) is None
+
+
+def test_one_item_that_is_no_array_is_an_item() -> None:
+    assert _kinds(body({"id": ACCOUNT, "messaging": item(message={"mid": "m1"})})) == ["message"]
+
+
+def test_an_entry_with_something_else_than_we_know_is_kept() -> None:
+    [event] = parse_webhook(body({"id": ACCOUNT, "time": 5, "new_kind": [1]}), received_at=RECEIVED_AT)
+    assert isinstance(event, Unknown)
+    assert (event.topic, event.raw, event.account_id) == ("new_kind", {"new_kind": [1]}, ACCOUNT)
+
+
+@pytest.mark.parametrize("quiet", [{}, [], body(), body({"id": ACCOUNT, "time": 5}), body(entry())])
+def test_a_body_that_says_nothing_gives_nothing_and_counts_nothing(quiet: object) -> None:
+    assert (_kinds(quiet), _ignored(quiet), check_envelope(quiet)) == ([], 0, None)
+
+
+def test_items_of_another_object_are_counted_and_not_read() -> None:
+    foreign = {**body(entry(item(), item()), entry(change("feed", {}), under="changes")), "object": "page"}
+    assert (_kinds(foreign), _ignored(foreign)) == ([], 3)
+
+
+def test_a_bare_change_without_an_envelope_is_counted_and_not_read() -> None:
+    bare = change("messages", item(message={"text": "random_text"}))
+    assert (_kinds(bare), _ignored(bare), check_envelope(bare)) == ([], 1, None)
+
+
+def test_an_entry_that_is_no_object_is_counted_and_its_neighbours_are_read() -> None:
+    mixed = body("nonsense", entry(item(message={"mid": "m1"})), None)
+    assert (_kinds(mixed), _ignored(mixed)) == (["message"], 2)
+
+
+@pytest.mark.parametrize(
+    ("payload", "complaint"),
+    [
+        (None, "$: expected an object or an array of objects, got null"),
+        ("x", "$: expected an object or an array of objects, got string"),
+        (True, "$: expected an object or an array of objects, got boolean"),
+        (1.5, "$: expected an object or an array of objects, got number"),
+        ([{}, 1], "$[1]: expected an object, got number"),
+        ({"entry": "x"}, "$.entry: expected an array, got string"),
+        ([{"entry": {}}], "$[0].entry: expected an array, got object"),
+        ({"object": "instagram", "entry": None}, "$.entry: expected an array, got null"),
+    ],
+)
+def test_a_broken_envelope_is_complained_about_with_its_path(payload: object, complaint: str) -> None:
+    assert check_envelope(payload) == complaint
+    assert _kinds(payload) == []
+
+
+def test_a_thousand_messages_are_read_in_a_fraction_of_metas_patience() -> None:
+    made: list[Any] = [
+        item(
+            message={
+                "mid": f"m{n}",
+                "text": "hello",
+                "attachments": [{"type": "image", "payload": {"url": "u"}}],
+            }
+        )
+        for n in range(1000)
+    ]
+    payload = body(entry(*made))
+    spent = []
+    for _ in range(5):
+        began = time.process_time()
+        events = parse_webhook(payload, received_at=RECEIVED_AT)
+        spent.append(time.process_time() - began)
+    assert len(events) == 1000
+    assert min(spent) < 0.1  # about 0.01 on an idle machine; the bound only catches a change of order
+
+
+def test_clean_items_are_kept_without_a_copy() -> None:
+    received = item(message={"mid": "m1", "text": "hi", "attachments": [{"type": "image"}]})
+    [event] = parse(received)
+    assert event.raw is received

@@ -1,0 +1,192 @@
+"""POST /api/qstash/instagram-ingestion and …/instagram-failure, signed as QStash signs."""
+
+import base64
+import hashlib
+import json
+import time
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from dev.stack import keys
+from tests.builders import message, webhook
+from tests.pipeline.test_ingest import event
+from tests.world import CONSUMER, FAILURE, World
+
+
+def signature(body: bytes, url: str, /, *, key: str = keys.QSTASH_CURRENT_SIGNING_KEY, **claims: Any) -> str:
+    """`Upstash-Signature` as QStash makes it (Upstash, "Verifying signatures")."""
+    now = int(time.time())
+    body_hash = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode()
+    standard = {"iss": "Upstash", "sub": url, "iat": now, "nbf": now, "exp": now + 300, "jti": "jwt_1"}
+    return jwt.encode({**standard, "body": body_hash, **claims}, key, algorithm="HS256")
+
+
+def post(world: World, path: str, body: bytes, /, **signing: Any) -> httpx.Response:
+    """One delivery, as QStash makes it."""
+    headers = {
+        "Upstash-Signature": signature(body, world.stack.functions_url + path, **signing),
+        "Upstash-Message-Id": "msg_test",
+        "Upstash-Retried": "0",
+    }
+    return world.http.post(path, content=body, headers=headers)
+
+
+def body_of(one: dict[str, Any]) -> bytes:
+    return json.dumps(one).encode()
+
+
+def test_a_delivery_is_processed_and_the_same_again_is_a_duplicate(world: World) -> None:
+    one = body_of(event())
+    first, again = post(world, CONSUMER, one), post(world, CONSUMER, one)
+    assert (first.status_code, first.json()["status"]) == (200, "processed")
+    assert (again.status_code, again.json()["status"]) == (200, "duplicate")
+    assert world.count("messages") == 1
+
+
+def test_a_delivery_signed_with_the_next_key_is_accepted(world: World) -> None:
+    assert post(world, CONSUMER, body_of(event()), key=keys.QSTASH_NEXT_SIGNING_KEY).status_code == 200
+
+
+@pytest.mark.parametrize("path", [CONSUMER, FAILURE])
+def test_a_delivery_without_a_signature_is_401_and_nothing_is_read(world: World, path: str) -> None:
+    assert world.http.post(path, content=b"not even json").status_code == 401
+
+
+@pytest.mark.parametrize("path", [CONSUMER, FAILURE])
+@pytest.mark.parametrize(
+    "signing",
+    [
+        {"key": "sig_of_somebody_else_who_is_not_upstash"},
+        {"sub": "http://elsewhere.example/api/qstash/instagram-ingestion"},
+        {"exp": 1_600_000_000},
+        {"nbf": 4_000_000_000},
+        {"iss": "Somebody"},
+        {"body": "another-body"},
+    ],
+    ids=lambda signing: next(iter(signing)),
+)
+def test_a_delivery_with_a_wrong_signature_is_401_and_leaves_nothing(
+    world: World, path: str, signing: dict[str, Any]
+) -> None:
+    assert post(world, path, body_of(event()), **signing).status_code == 401
+    assert world.count("events") + world.count("dead_letters") == 0
+
+
+@pytest.mark.parametrize("garbage", ["", "a.b.c", "é", "x" * 5000])
+def test_a_signature_that_is_no_token_is_401(world: World, garbage: str) -> None:
+    answer = world.http.post(CONSUMER, content=b"{}", headers={"Upstash-Signature": garbage.encode()})
+    assert answer.status_code == 401
+
+
+def test_a_body_that_is_not_utf8_is_401_as_no_signature_of_qstash_covers_it(world: World) -> None:
+    assert post(world, CONSUMER, b"\xff\xfe").status_code == 401
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"kind": "made up"}', body_of(event(occurred_at="soon"))])
+def test_an_invalid_payload_is_489_and_never_retried(world: World, body: bytes) -> None:
+    answer = post(world, CONSUMER, body)
+    assert answer.status_code == 489
+    assert answer.headers["upstash-nonretryable-error"] == "true"
+    error = answer.json()["error"]
+    assert (error["kind"], error["code"], error["status"]) == ("permanent", "invalid_payload", 400)
+
+
+def test_a_permanent_failure_of_the_database_is_489(world: World) -> None:
+    world.db.execute("alter table messages add constraint no_such_words check (text <> 'refused')")
+    try:
+        answer = post(world, CONSUMER, body_of(event(text="refused")))
+    finally:
+        world.db.execute("alter table messages drop constraint no_such_words")
+    assert answer.status_code == 489
+    assert answer.json()["error"]["kind"] == "permanent"
+    assert world.count("events") == 0
+
+
+def test_a_transient_failure_of_the_database_is_500_and_comes_again(world: World) -> None:
+    one = body_of(event())
+    with world.stack.functions({"SUPABASE_URL": "http://127.0.0.1:9"}) as base_url:
+        url = base_url + CONSUMER
+        answer = httpx.post(url, content=one, headers={"Upstash-Signature": signature(one, url)})
+    assert answer.status_code == 500
+    assert answer.json()["error"]["kind"] == "retryable"
+    assert post(world, CONSUMER, one).json()["status"] == "processed"
+
+
+def test_a_rate_limit_of_graph_is_503_with_its_retry_after_and_the_message_is_kept(world: World) -> None:
+    world.graph_mood("profile", "rate_limit")
+    answer = post(world, CONSUMER, body_of(event()))
+    assert answer.status_code in {500, 503}
+    assert answer.json()["error"]["kind"] == "retryable"
+    assert world.count("messages") == 1
+    assert world.row("select processed_at from events")["processed_at"] is None
+    world.graph_mood("profile", "ok")
+
+
+def test_get_is_405(world: World) -> None:
+    assert world.http.get(CONSUMER).status_code == 405
+
+
+def failure_callback(**changes: Any) -> bytes:
+    """QStash's failure callback (Upstash, "Callbacks")."""
+    return json.dumps(
+        {
+            "status": 489,
+            "header": {},
+            "body": base64.b64encode(b'{"error": {"code": "invalid_payload"}}').decode(),
+            "retried": 0,
+            "maxRetries": 3,
+            "dlqId": "1725323658779-0",
+            "sourceMessageId": "msg_1",
+            "url": "http://127.0.0.1/api/qstash/instagram-ingestion",
+            "method": "POST",
+            "sourceHeader": {},
+            "sourceBody": base64.b64encode(body_of(event(event_id="ig_msg_dead", mid="dead"))).decode(),
+            "createdAt": "1725323658779",
+            **changes,
+        }
+    ).encode()
+
+
+def test_a_failure_callback_is_kept_once_with_its_event(world: World) -> None:
+    body = failure_callback()
+    first, again = post(world, FAILURE, body), post(world, FAILURE, body)
+    assert [answer.status_code for answer in (first, again)] == [200, 200]
+    letter = world.row("select * from dead_letters")
+    assert (letter["source_message_id"], letter["event_id"], letter["kind"]) == ("msg_1", "ig_msg_dead", "message")
+    assert (letter["status"], letter["error_code"], letter["dlq_id"]) == (489, "invalid_payload", "1725323658779-0")
+    assert letter["event"]["mid"] == "dead"
+
+
+def test_a_failure_callback_of_a_foreign_message_keeps_its_body_for_people(world: World) -> None:
+    body = failure_callback(sourceBody=base64.b64encode(b"not an event\x00").decode(), body=None, dlqId=None)
+    assert post(world, FAILURE, body).status_code == 200
+    letter = world.row("select * from dead_letters")
+    assert (letter["event"], letter["body"]) == (None, "not an event\ufffd")
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", failure_callback(sourceMessageId=5)])
+def test_a_failure_callback_of_the_wrong_shape_is_489(world: World, body: bytes) -> None:
+    assert post(world, FAILURE, body).status_code == 489
+    assert world.count("dead_letters") == 0
+
+
+def test_a_failure_callback_comes_again_while_the_database_is_away(world: World) -> None:
+    body = failure_callback()
+    with world.stack.functions({"SUPABASE_URL": "http://127.0.0.1:9"}) as base_url:
+        url = base_url + FAILURE
+        answer = httpx.post(url, content=body, headers={"Upstash-Signature": signature(body, url)})
+    assert answer.status_code == 500
+
+
+def test_a_message_that_can_never_be_processed_ends_as_a_dead_letter_by_itself(world: World) -> None:
+    world.db.execute("alter table messages add constraint no_such_words check (text <> 'refused')")
+    try:
+        world.deliver(webhook(message("refused", mid="poison"), message("fine")))
+    finally:
+        world.db.execute("alter table messages drop constraint no_such_words")
+    letter = world.row("select * from dead_letters")
+    assert (letter["event_id"], letter["status"], letter["retried"]) == ("ig_msg_poison", 489, 0)
+    assert world.count("messages") == 1

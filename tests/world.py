@@ -1,0 +1,166 @@
+"""The running pipeline as a test sees it: post webhooks, wait until all is quiet, look at the tables.
+
+Talks to the stack by HTTP and SQL only. Must not import anything of `lib` but what signs a request.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+from dev.stack import Stack, keys
+from lib.signatures import sign_hub
+
+WEBHOOK = "/api/webhooks/instagram"
+INGEST = "/api/internal/ingest-event"
+CONSUMER = "/api/qstash/instagram-ingestion"
+FAILURE = "/api/qstash/instagram-failure"
+HEALTH = "/api/health"
+
+TABLES = (
+    "events", "messages", "profiles", "reactions", "comments", "mentions", "outbox", "dead_letters", "reply_rules",
+    "accounts",
+)  # fmt: skip
+
+SETTLE_TIMEOUT_S = 30.0
+
+
+class World:
+    """One stack, made empty before each test."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.http = httpx.Client(base_url=stack.functions_url, timeout=30.0)
+        self.db = psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self.http.close()
+        self.db.close()
+
+    # What a sender does.
+
+    def post_webhook(self, body: object, *, base_url: str = "", secret: str = keys.APP_SECRET) -> httpx.Response:
+        """Signs and posts a webhook body: bytes as they are, anything else as JSON."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"X-Hub-Signature-256": sign_hub(raw, secret), "Content-Type": "application/json"}
+        return self.http.post(base_url + WEBHOOK, content=raw, headers=headers)
+
+    def post_events(self, body: object, *, base_url: str = "", secret: str = keys.INTERNAL_SECRET) -> httpx.Response:
+        """Posts to the internal endpoint."""
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.http.post(base_url + INGEST, content=raw, headers={"Authorization": f"Bearer {secret}".strip()})
+
+    def settle(self, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, Any]:
+        """Waits until QStash has nothing left to deliver; returns its state."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            state = self.qstash_state()
+            if not (state["pending"] or state["active"] or state["waiting_retry"]):
+                return state
+            if time.monotonic() > deadline:
+                raise AssertionError(f"QStash is still busy after {timeout_s} s: {state}")
+            time.sleep(0.01)
+
+    def deliver(self, body: object, **options: Any) -> httpx.Response:
+        """Posts a webhook that is expected to be accepted, and waits until everything came of it."""
+        answer = self.post_webhook(body, **options)
+        assert answer.status_code == 200, answer.text
+        self.settle()
+        return answer
+
+    # What a person on call sees.
+
+    def rows(self, query: LiteralString, *params: object) -> list[dict[str, Any]]:
+        """The rows of a query."""
+        return self.db.execute(query, params).fetchall()
+
+    def row(self, query: LiteralString, *params: object) -> dict[str, Any]:
+        """The one row of a query."""
+        found = self.rows(query, *params)
+        assert len(found) == 1, f"{len(found)} rows, expected one"
+        return found[0]
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        found = self.db.execute(
+            psycopg.sql.SQL("select count(*) as n from public.{}").format(psycopg.sql.Identifier(table))
+        ).fetchone()
+        assert found is not None
+        return int(found["n"])
+
+    def snapshot(self) -> dict[str, list[dict[str, Any]]]:
+        """All tables, without the columns that tell when the database was written."""
+        return {table: self._comparable(table) for table in TABLES}
+
+    def functions_log(self) -> str:
+        """Everything the functions have logged so far."""
+        return (self.stack.config.data_dir / "logs" / "functions.log").read_text()
+
+    # The stand-ins.
+
+    def qstash_state(self) -> dict[str, Any]:
+        """What QStash is busy with."""
+        return dict(httpx.get(f"{self.stack.qstash_url}/__dev/state").json())
+
+    @contextmanager
+    def qstash_fault(self, **fault: Any) -> Iterator[None]:
+        """QStash misbehaves inside the block (see `dev/qstash/faults.py`)."""
+        self._qstash("faults", fault)
+        try:
+            yield
+        finally:
+            self._qstash("faults", {"publish": "ok", "delivery": {}})
+
+    def graph_mood(self, endpoint: str, mood: str, **more: Any) -> None:
+        """Graph's next answers (see `dev/graph/moods.py`)."""
+        self._graph("mood", {"endpoint": endpoint, "mood": mood, **more})
+
+    def sent(self) -> list[dict[str, Any]]:
+        """Every message the Graph API has accepted."""
+        return list(httpx.get(f"{self.stack.graph_url}/__dev/sent").json())
+
+    def graph_calls(self) -> list[dict[str, Any]]:
+        """Every call the Graph API has seen."""
+        return list(httpx.get(f"{self.stack.graph_url}/__dev/calls").json())
+
+    def rule(self, **columns: Any) -> int:
+        """Adds a reply rule; returns its id."""
+        names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
+        values = psycopg.sql.SQL(", ").join(psycopg.sql.Placeholder() * len(columns))
+        statement = psycopg.sql.SQL("insert into public.reply_rules ({}) values ({}) returning rule_id")
+        row = self.db.execute(statement.format(names, values), tuple(columns.values())).fetchone()
+        assert row is not None
+        return int(row["rule_id"])
+
+    def reset(self) -> None:
+        """Nothing queued, nothing stored, everybody in a good mood."""
+        self._qstash("reset", {})
+        self.settle()
+        self._graph("reset", {})
+        self.db.execute(
+            psycopg.sql.SQL("truncate {} cascade").format(
+                psycopg.sql.SQL(", ").join(psycopg.sql.Identifier("public", table) for table in TABLES)
+            )
+        )
+
+    def _comparable(self, table: str) -> list[dict[str, Any]]:
+        written = {"recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at",
+                   "sending_at", "lease_token", "lease_until", "state_changed_at", "created_at", "via"}  # fmt: skip
+        rows = self.db.execute(
+            psycopg.sql.SQL("select to_jsonb(t) as row from public.{} t order by 1").format(
+                psycopg.sql.Identifier(table)
+            )
+        ).fetchall()
+        return [{name: value for name, value in row["row"].items() if name not in written} for row in rows]
+
+    def _qstash(self, path: str, body: dict[str, Any]) -> None:
+        httpx.post(f"{self.stack.qstash_url}/__dev/{path}", json=body).raise_for_status()
+
+    def _graph(self, path: str, body: dict[str, Any]) -> None:
+        httpx.post(f"{self.stack.graph_url}/__dev/{path}", json=body).raise_for_status()
