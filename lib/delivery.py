@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from lib import log
 from lib.deadline import Deadline
-from lib.errors import classify
+from lib.errors import InvalidPayload, classify
 from lib.responses import Refused, for_consumer, read_body
 from lib.settings import Settings
 from lib.signatures import verify_qstash
@@ -30,18 +30,20 @@ class Delivery(msgspec.Struct, frozen=True):
     def failed(self, error: Exception) -> Response:
         """The answer to an attempt that raised `error`: 489 stops QStash, anything else makes it come again."""
         verdict = classify(error)
+        path = error.path if isinstance(error, InvalidPayload) else None
         fields = {
             "message_id": self.message_id,
             "retried": self.retried,
             "verdict": "retryable" if verdict.retryable else "permanent",
             "code": verdict.code,
+            "path": path,
             "ms": round((time.monotonic() - self.started_s) * 1000, 1),
         }
         if verdict.code == "unknown_error":
             _log.exception("Delivery failed for an unknown reason", **fields)
         else:
             _log.warning("Delivery failed", **fields, error_type=type(error).__name__)
-        return for_consumer(verdict, message_id=self.message_id)
+        return for_consumer(verdict, message_id=self.message_id, path=path)
 
 
 async def authenticated(request: Request, settings: Settings, *, path: str, deadline: Deadline) -> Delivery:

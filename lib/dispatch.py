@@ -43,9 +43,7 @@ class _HopAnswer(msgspec.Struct, frozen=True):
 class Dispatcher:
     """Hands events on, by the internal endpoint if it answers, else in this process."""
 
-    def __init__(
-        self, settings: Settings, *, http: httpx.AsyncClient, ingestor: "Callable[[], Ingestor]"
-    ) -> None:
+    def __init__(self, settings: Settings, *, http: httpx.AsyncClient, ingestor: "Callable[[], Ingestor]") -> None:
         self._settings = settings
         self._http = http
         self._ingestor = ingestor
@@ -58,18 +56,21 @@ class Dispatcher:
         return handled
 
     async def _dispatch(self, events: Sequence[Event], deadline: Deadline) -> list[Handled]:
-        by_hop = await self._hop(events, deadline.at_most(HOP_TIMEOUT_S))
-        open_events = [event for event, done in zip(events, by_hop, strict=True) if done is None]
-        if not open_events:
-            return [done for done in by_hop if done is not None]
-        here = iter(await self._ingestor().ingest(open_events, deadline=deadline))
-        return [done if done is not None else _handled(next(here)) for done in by_hop]
+        answered = await self._hop(events, deadline.at_most(HOP_TIMEOUT_S))
+        if answered is None:
+            return [_handled(result) for result in await self._ingestor().ingest(events, deadline=deadline)]
+        failed = [event for event, done in zip(events, answered, strict=True) if done.status == "failed"]
+        if not failed:
+            return answered
+        # The endpoint has asked QStash already: what time is left goes to processing.
+        here = await self._ingestor().ingest(failed, deadline=deadline, skip_queue=True)
+        second = iter(here)
+        return [_handled(next(second)) if done.status == "failed" else done for done in answered]
 
-    async def _hop(self, events: Sequence[Event], deadline: Deadline) -> list[Handled | None]:
-        nothing: list[Handled | None] = [None] * len(events)
+    async def _hop(self, events: Sequence[Event], deadline: Deadline) -> list[Handled] | None:
         budget_s = deadline.left_s() - HOP_MARGIN_S
         if budget_s <= 0:
-            return nothing
+            return None
         try:
             async with deadline.enforced():
                 answer = await self._http.post(
@@ -84,11 +85,11 @@ class Dispatcher:
                 events=len(events),
                 error_type=type(error).__name__,
             )
-            return nothing
+            return None
         if [result.event_id for result in results] != [event.event_id for event in events]:
             _log.error("The internal endpoint answered for other events", status=answer.status_code)
-            return nothing
-        return [result if result.status != "failed" else None for result in results]
+            return None
+        return results
 
     def _headers(self, budget_s: float) -> dict[str, str]:
         headers = {

@@ -4,36 +4,40 @@ Knows the order that makes each happen once: write down, act, write down. Must n
 planned (`plan`, the record transaction), nor what an error means (`errors`).
 """
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from lib import log
-from lib.deadline import Deadline
-from lib.errors import GraphError, GraphTransportError, Verdict, classify
+from lib.errors import DeadlineExceeded, GraphError, GraphTransportError, Verdict, classify
 from lib.events import Comment, Event
-from lib.graph import Credentials, Graph, bound_text
+from lib.graph import Graph, bound_text
+from lib.job import Job
 from lib.outbox import ClaimedEffect, EffectEnd
 from lib.queue import Queue
 from lib.replies import render
 from lib.store import KnownProfile, Store
 
 SEND_TIMEOUT_S = 10.0
+SHORTEST_SEND_S = 1.0
+"""With less time than this a send is not begun: cut off half-way it could never be repeated."""
+
 PUBLISH_TIMEOUT_S = 3.0
-RESERVE_S = 1.0
+RESERVE_S = 0.5
 """Kept back from the deadline for writing down how a send ended."""
 
 _log = log.get(__name__)
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """How one attempt ended. `error` is set where the event has to come back for it."""
+    """How one attempt ended. `error` is set where the event has to come back for it, `published_as` is the
+    QStash message id of a next phase, `verdict` what the failure of a send means for the account.
+    """
 
-    message_id: str | None = None
+    published_as: str | None = None
     error: Exception | None = None
-    account_stop: Verdict | None = None
+    verdict: Verdict | None = None
 
 
 class Effects:
@@ -44,66 +48,50 @@ class Effects:
         self._queue = queue
         self._graph = graph
 
-    async def send_reply(
-        self,
-        effect: ClaimedEffect,
-        event: Event,
-        *,
-        credentials: Credentials | None,
-        profile: KnownProfile,
-        lease_token: uuid.UUID,
-        deadline: Deadline,
-    ) -> Attempt:
+    async def send_reply(self, job: Job, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
         """Sends one reply, never twice: once `begin_send` has said "may be on its way", it is not repeated."""
-        if credentials is None:
-            await self._finish(effect, lease_token, "failed", code="no_access_token")
+        if job.credentials is None:
+            await self._finish(job, effect, "failed", code="no_access_token")
             return Attempt()
+        if job.deadline.left_s() < SHORTEST_SEND_S + RESERVE_S:
+            await self._finish(job, effect, "planned", code="deadline_exceeded")
+            return Attempt(error=DeadlineExceeded())
         message = {"text": reply_text(effect.payload, profile)}
-        lease_s = int(deadline.left_s()) + 5
         permit = await self._store.begin_send(
-            effect.effect_id, lease_token=lease_token, message=message, lease_s=lease_s
+            effect.effect_id, lease_token=job.lease_token, message=message, lease_s=job.lease_s()
         )
         if not permit.go:
             _log.info("Reply not sent", effect_id=effect.effect_id, code=permit.code)
             return Attempt()
-        timeout_s = max(0.1, min(SEND_TIMEOUT_S, deadline.left_s() - RESERVE_S))
+        timeout_s = min(SEND_TIMEOUT_S, job.deadline.left_s() - RESERVE_S)
         try:
             mid = await self._graph.send(
-                credentials, recipient=recipient_of(event), message=message, timeout_s=timeout_s
+                job.credentials, recipient=recipient_of(job.event), message=message, timeout_s=timeout_s
             )
         except Exception as error:
-            return await self._reply_failed(effect, lease_token, error)
-        await self._finish(effect, lease_token, "sent", mid=mid)
-        return Attempt(message_id=mid)
+            verdict = classify(error)
+            end = end_of_failed_send(error, verdict)
+            await self._finish(job, effect, end, code=verdict.code, retry_after_s=verdict.retry_after)
+            return Attempt(error=error if end == "planned" else None, verdict=verdict)
+        await self._finish(job, effect, "sent", mid=mid)
+        return Attempt()
 
-    async def publish_next_phase(
-        self, effect: ClaimedEffect, *, lease_token: uuid.UUID, deadline: Deadline
-    ) -> Attempt:
+    async def publish_next_phase(self, job: Job, effect: ClaimedEffect) -> Attempt:
         """Publishes one next phase; the caller writes down the message id when it closes the event."""
         try:
-            async with deadline.at_most(PUBLISH_TIMEOUT_S).enforced():
+            async with job.deadline.at_most(PUBLISH_TIMEOUT_S).enforced():
                 published = await self._queue.publish_next_phase(effect.payload)
         except Exception as error:
             verdict = classify(error)
             end: EffectEnd = "planned" if verdict.retryable else "failed"
-            await self._finish(effect, lease_token, end, code=verdict.code, retry_after_s=verdict.retry_after)
+            await self._finish(job, effect, end, code=verdict.code, retry_after_s=verdict.retry_after)
             return Attempt(error=error if verdict.retryable else None)
-        return Attempt(message_id=published.message_id)
-
-    async def _reply_failed(
-        self, effect: ClaimedEffect, lease_token: uuid.UUID, error: Exception
-    ) -> Attempt:
-        verdict = classify(error)
-        end = end_of_failed_send(error, verdict)
-        await self._finish(effect, lease_token, end, code=verdict.code, retry_after_s=verdict.retry_after)
-        return Attempt(
-            error=error if end == "planned" else None, account_stop=verdict if verdict.account_stop else None
-        )
+        return Attempt(published_as=published.message_id)
 
     async def _finish(
         self,
+        job: Job,
         effect: ClaimedEffect,
-        lease_token: uuid.UUID,
         state: EffectEnd,
         *,
         mid: str | None = None,
@@ -112,7 +100,7 @@ class Effects:
     ) -> None:
         await self._store.finish_effect(
             effect.effect_id,
-            lease_token=lease_token,
+            lease_token=job.lease_token,
             state=state,
             mid=mid,
             code=code,

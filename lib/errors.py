@@ -1,7 +1,5 @@
 """placeholder until GROUND."""
 
-import asyncio
-import json
 from collections.abc import Mapping
 
 import msgspec
@@ -19,8 +17,17 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class GraphError(Exception):
-    def __init__(self, *, status: int, code: int | None = None, subcode: int | None = None, is_transient: bool = False,
-                 retry_after: float | None = None, fbtrace_id: str | None = None, is_send: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: int | None = None,
+        subcode: int | None = None,
+        is_transient: bool = False,
+        retry_after: float | None = None,
+        fbtrace_id: str | None = None,
+        is_send: bool = False,
+    ) -> None:
         super().__init__(f"Graph {status} {code}/{subcode}")
         self.status, self.code, self.subcode, self.is_transient = status, code, subcode, is_transient
         self.retry_after, self.fbtrace_id, self.is_send = retry_after, fbtrace_id, is_send
@@ -29,8 +36,14 @@ class GraphError(Exception):
     def from_response(cls, status: int, headers: Mapping[str, str], body: object, *, is_send: bool) -> "GraphError":
         error = body.get("error", {}) if isinstance(body, dict) else {}
         after = headers.get("retry-after")
-        return cls(status=status, code=error.get("code"), subcode=error.get("error_subcode"),
-                   is_transient=bool(error.get("is_transient")), retry_after=float(after) if after else None, is_send=is_send)
+        return cls(
+            status=status,
+            code=error.get("code"),
+            subcode=error.get("error_subcode"),
+            is_transient=bool(error.get("is_transient")),
+            retry_after=float(after) if after else None,
+            is_send=is_send,
+        )
 
 
 class GraphTransportError(Exception):

@@ -45,9 +45,7 @@ class Graph:
     `timeout_s` bounds the whole of a call. `http` stays the caller's to close.
     """
 
-    def __init__(
-        self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str
-    ) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
         self._graph = GraphHttp(http, version=version, instagram_url=instagram_url, facebook_url=facebook_url)
 
     async def profile(self, creds: Credentials, igsid: str, *, timeout_s: float) -> ProfileData:

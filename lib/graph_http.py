@@ -63,9 +63,7 @@ class Call:
 class GraphHttp:
     """Makes calls through the `httpx.AsyncClient` it is given, which it does not close."""
 
-    def __init__(
-        self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str
-    ) -> None:
+    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
         self._http = http
         self._version = version
         self._hosts: dict[Flavour, str] = {

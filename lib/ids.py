@@ -56,9 +56,7 @@ def of_postback(mid: str | None, origin: Origin) -> str:
     return _join("pb", mid) if mid is not None else _of_item("pb", origin)
 
 
-def of_other(
-    kind: Literal["referral", "optin", "handover", "app_roles", "policy", "feedback"], origin: Origin
-) -> str:
+def of_other(kind: Literal["referral", "optin", "handover", "app_roles", "policy", "feedback"], origin: Origin) -> str:
     """What has no id of its own at Meta."""
     return _of_item(kind, origin)
 
@@ -82,9 +80,7 @@ def of_unknown(account_id: str, item: dict[str, Any]) -> str:
 
 
 def _of_item(namespace: str, origin: Origin) -> str:
-    return _join(
-        namespace, _part(origin.account_id), _part(origin.sender_id), _time(origin), _digest(origin.item)
-    )
+    return _join(namespace, _part(origin.account_id), _part(origin.sender_id), _time(origin), _digest(origin.item))
 
 
 def _join(namespace: str, *parts: str) -> str:

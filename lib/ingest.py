@@ -52,16 +52,19 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 class Ingestor:
     """Publishes, or falls back. The direct road is built only when it is needed: it imports `supabase`."""
 
-    def __init__(
-        self, *, queue: Queue, store: Callable[[], Store], processor: Callable[[], Processor]
-    ) -> None:
+    def __init__(self, *, queue: Queue, store: Callable[[], Store], processor: Callable[[], Processor]) -> None:
         self._queue = queue
         self._store = store
         self._processor = processor
 
-    async def ingest(self, events: Sequence[Event], *, deadline: Deadline) -> list[Result]:
-        """One result an event, in order; never raises for what an event or a dependency does."""
-        results = await self._publish(events, deadline)
+    async def ingest(self, events: Sequence[Event], *, deadline: Deadline, skip_queue: bool = False) -> list[Result]:
+        """One result an event, in order; never raises for what an event or a dependency does.
+
+        With `skip_queue` the direct road has all the time, as QStash was asked in vain just before.
+        """
+        results: list[Result | None] = [None] * len(events)
+        if not skip_queue:
+            results = await self._publish(events, deadline)
         left = [index for index, result in enumerate(results) if result is None]
         if left:
             gate = asyncio.Semaphore(DIRECT_CONCURRENCY)
@@ -132,5 +135,3 @@ def _error(verdict: Verdict) -> dict[str, Any]:
         "code": verdict.code,
         "message": verdict.message,
     }
-
-

@@ -43,9 +43,7 @@ def check_envelope(payload: object) -> str | None:
     Only the top level and `entry` count: whatever lies deeper is kept as it is.
     """
     if isinstance(payload, list):
-        return next(
-            (said for at, body in enumerate(payload) if (said := _check_body(f"$[{at}]", body))), None
-        )
+        return next((said for at, body in enumerate(payload) if (said := _check_body(f"$[{at}]", body))), None)
     return _check_body("$", payload, expected="an object or an array of objects")
 
 

@@ -63,9 +63,7 @@ def _comment(value: JsonObject, place: Place, *, is_live: bool) -> Event | None:
     author, media = json_object(value.get("from")) or {}, json_object(value.get("media")) or {}
     author_id = party_id(author)
     base["contact_id"] = author_id
-    if scalar_id(author.get("self_ig_scoped_id")) or (
-        author_id is not None and author_id == place.account_id
-    ):
+    if scalar_id(author.get("self_ig_scoped_id")) or (author_id is not None and author_id == place.account_id):
         base["direction"], base["is_self"] = "outbound", True
     return Comment(
         **base,

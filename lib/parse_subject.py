@@ -75,9 +75,7 @@ def take_apart(item: JsonObject, place: Place) -> Subject:
         received_at=place.received_at,
         raw=place.raw,
         standby=place.standby,
-        is_test=place.account_id == TEST_ENTRY_ID
-        or (sender, recipient) == TEST_PARTIES
-        or body.get("mid") == TEST_MID,
+        is_test=place.account_id == TEST_ENTRY_ID or (sender, recipient) == TEST_PARTIES or body.get("mid") == TEST_MID,
         is_self=is_self,
     )
     return Subject(key, body, item, ids.Origin(account_id, sender, at_ms, item), base)

@@ -24,9 +24,7 @@ def effects_of(event: Event, rules: RuleBook, settings: Settings) -> list[Planne
         effects += [_reply(event, rule, settings) for rule in rules.matching(event)]
     if settings.phase3_url and has_next_phase(event):
         effects.append(
-            PlannedEffect(
-                effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event)
-            )
+            PlannedEffect(effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event))
         )
     return effects
 

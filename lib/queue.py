@@ -179,7 +179,5 @@ def _read_item(item: object) -> Published | QueueRejected:
         if isinstance(message_id, str) and message_id and not item.get("error"):
             return Published(message_id, item.get("deduplicated") is True)
         status = item.get("status")
-        return QueueRejected(
-            status=status if isinstance(status, int) else None, reason="QStash refused the message"
-        )
+        return QueueRejected(status=status if isinstance(status, int) else None, reason="QStash refused the message")
     return QueueRejected(status=None, reason="the item is not an object")

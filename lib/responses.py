@@ -71,9 +71,7 @@ def for_consumer(verdict: Verdict, **extra: object) -> Response:
     if not verdict.retryable:
         return error_response(verdict, status=489, headers={"Upstash-NonRetryable-Error": "true"}, **extra)
     if verdict.retry_after is not None:
-        return error_response(
-            verdict, status=503, headers={"Retry-After": retry_after(verdict.retry_after)}, **extra
-        )
+        return error_response(verdict, status=503, headers={"Retry-After": retry_after(verdict.retry_after)}, **extra)
     return error_response(verdict, status=500, **extra)
 
 

@@ -39,8 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NEEDED = (
-    "INSTAGRAM_APP_SECRET", "INSTAGRAM_VERIFY_TOKEN", "INTERNAL_API_SECRET", "QSTASH_TOKEN",
-    "QSTASH_CURRENT_SIGNING_KEY", "SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY",
+    "INSTAGRAM_APP_SECRET",
+    "INSTAGRAM_VERIFY_TOKEN",
+    "INTERNAL_API_SECRET",
+    "QSTASH_TOKEN",
+    "QSTASH_CURRENT_SIGNING_KEY",
+    "SUPABASE_URL",
+    "SUPABASE_SERVICE_ROLE_KEY",
 )
 
 
@@ -55,10 +60,17 @@ def load(env: Mapping[str, str]) -> Settings:
     g = env.get
     return Settings(
         instagram_app_secrets=tuple(s.strip() for s in env["INSTAGRAM_APP_SECRET"].split(",")),
-        instagram_verify_token=env["INSTAGRAM_VERIFY_TOKEN"], internal_api_secret=env["INTERNAL_API_SECRET"],
-        qstash_token=env["QSTASH_TOKEN"], qstash_url=g("QSTASH_URL", "https://qstash.upstash.io"),
-        qstash_current_signing_key=env["QSTASH_CURRENT_SIGNING_KEY"], qstash_next_signing_key=g("QSTASH_NEXT_SIGNING_KEY", ""),
-        supabase_url=env["SUPABASE_URL"], supabase_service_role_key=env["SUPABASE_SERVICE_ROLE_KEY"],
-        instagram_access_token=g("INSTAGRAM_ACCESS_TOKEN", ""), graph_instagram_url=g("GRAPH_INSTAGRAM_URL", ""),
-        graph_facebook_url=g("GRAPH_FACEBOOK_URL", ""), phase3_url=g("PHASE3_URL", ""), base_url=g("PUBLIC_URL", ""),
+        instagram_verify_token=env["INSTAGRAM_VERIFY_TOKEN"],
+        internal_api_secret=env["INTERNAL_API_SECRET"],
+        qstash_token=env["QSTASH_TOKEN"],
+        qstash_url=g("QSTASH_URL", "https://qstash.upstash.io"),
+        qstash_current_signing_key=env["QSTASH_CURRENT_SIGNING_KEY"],
+        qstash_next_signing_key=g("QSTASH_NEXT_SIGNING_KEY", ""),
+        supabase_url=env["SUPABASE_URL"],
+        supabase_service_role_key=env["SUPABASE_SERVICE_ROLE_KEY"],
+        instagram_access_token=g("INSTAGRAM_ACCESS_TOKEN", ""),
+        graph_instagram_url=g("GRAPH_INSTAGRAM_URL", ""),
+        graph_facebook_url=g("GRAPH_FACEBOOK_URL", ""),
+        phase3_url=g("PHASE3_URL", ""),
+        base_url=g("PUBLIC_URL", ""),
     )

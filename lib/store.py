@@ -6,12 +6,13 @@ means: everything the client raises passes through to `errors`.
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
 from lib.errors import UnreadableAnswer
 from lib.events import Event
+from lib.job import Via
 from lib.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.replies import Rule
 from lib.settings import Settings
@@ -19,7 +20,6 @@ from lib.settings import Settings
 if TYPE_CHECKING:
     from supabase import AsyncClient
 
-Via: TypeAlias = Literal["queue", "direct", "replay"]
 
 T = TypeVar("T")
 
@@ -161,8 +161,7 @@ class Store:
                 "p_event_id": event_id,
                 "p_token": str(lease_token),
                 "p_published": [
-                    {"effect_id": effect_id, "message_id": message_id}
-                    for effect_id, message_id in published.items()
+                    {"effect_id": effect_id, "message_id": message_id} for effect_id, message_id in published.items()
                 ],
                 "p_profile": profile,
                 "p_complete": complete,
@@ -202,6 +201,7 @@ def _read(answer: object, shape: type[T]) -> T:
 def connect(settings: Settings) -> "AsyncClient":
     """The official Supabase client, bounded for a function: our own timeout, no retries behind our back."""
     import httpx  # noqa: PLC0415
+
     from supabase import AsyncClient, AsyncClientOptions  # noqa: PLC0415  280 ms of import; only where needed
 
     return AsyncClient(

@@ -36,11 +36,13 @@ class World:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.http = httpx.Client(base_url=stack.functions_url, timeout=30.0)
+        self.standins = httpx.Client(timeout=30.0)
         self.db = psycopg.connect(stack.dsn, autocommit=True, row_factory=dict_row)
 
     def close(self) -> None:
         """Closes the connections."""
         self.http.close()
+        self.standins.close()
         self.db.close()
 
     # What a sender does.
@@ -106,7 +108,7 @@ class World:
 
     def qstash_state(self) -> dict[str, Any]:
         """What QStash is busy with."""
-        return dict(httpx.get(f"{self.stack.qstash_url}/__dev/state").json())
+        return dict(self.standins.get(f"{self.stack.qstash_url}/__dev/state").json())
 
     @contextmanager
     def qstash_fault(self, **fault: Any) -> Iterator[None]:
@@ -123,11 +125,11 @@ class World:
 
     def sent(self) -> list[dict[str, Any]]:
         """Every message the Graph API has accepted."""
-        return list(httpx.get(f"{self.stack.graph_url}/__dev/sent").json())
+        return list(self.standins.get(f"{self.stack.graph_url}/__dev/sent").json())
 
     def graph_calls(self) -> list[dict[str, Any]]:
         """Every call the Graph API has seen."""
-        return list(httpx.get(f"{self.stack.graph_url}/__dev/calls").json())
+        return list(self.standins.get(f"{self.stack.graph_url}/__dev/calls").json())
 
     def rule(self, **columns: Any) -> int:
         """Adds a reply rule; returns its id."""
@@ -140,9 +142,11 @@ class World:
 
     def reset(self) -> None:
         """Nothing queued, nothing stored, everybody in a good mood."""
-        self._qstash("reset", {})
-        self.settle()
+        # What the test before left behind is finished rather than dropped: a function cannot be called back.
         self._graph("reset", {})
+        self._qstash("faults", {"publish": "ok", "delivery": {}})
+        self.settle()
+        self._qstash("reset", {})
         self.db.execute(
             psycopg.sql.SQL("truncate {} cascade").format(
                 psycopg.sql.SQL(", ").join(psycopg.sql.Identifier("public", table) for table in TABLES)
@@ -160,7 +164,7 @@ class World:
         return [{name: value for name, value in row["row"].items() if name not in written} for row in rows]
 
     def _qstash(self, path: str, body: dict[str, Any]) -> None:
-        httpx.post(f"{self.stack.qstash_url}/__dev/{path}", json=body).raise_for_status()
+        self.standins.post(f"{self.stack.qstash_url}/__dev/{path}", json=body).raise_for_status()
 
     def _graph(self, path: str, body: dict[str, Any]) -> None:
-        httpx.post(f"{self.stack.graph_url}/__dev/{path}", json=body).raise_for_status()
+        self.standins.post(f"{self.stack.graph_url}/__dev/{path}", json=body).raise_for_status()

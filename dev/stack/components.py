@@ -32,9 +32,7 @@ def postgres(cluster: Cluster, before: Callable[[], None]) -> Spec:
 
 def postgrest_server(cluster: Cluster, port: int) -> Spec:
     """PostgREST. Raises `StackError` when its binary is missing or does not exist for this machine."""
-    settings = postgrest.environment(
-        db_uri=cluster.dsn("authenticator"), port=port, jwt_secret=keys.JWT_SECRET
-    )
+    settings = postgrest.environment(db_uri=cluster.dsn("authenticator"), port=port, jwt_secret=keys.JWT_SECRET)
     return Spec(
         name="postgrest",
         argv=(str(postgrest.find_binary(ROOT)),),

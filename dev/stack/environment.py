@@ -49,9 +49,7 @@ def _unquote(value: str) -> str:
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """The process environment without any pipeline setting, plus `extra`; local calls pass by a proxy."""
     inherited = {name: value for name, value in os.environ.items() if not _is_ours(name)}
-    local = ",".join(
-        filter(None, (os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), "127.0.0.1,localhost"))
-    )
+    local = ",".join(filter(None, (os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), "127.0.0.1,localhost")))
     return {**inherited, "NO_PROXY": local, "no_proxy": local, "PYTHONUNBUFFERED": "1", **extra}
 
 

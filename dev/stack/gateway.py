@@ -54,9 +54,7 @@ class Refusal:
 
 
 NO_ROUTE = Refusal(HTTPStatus.NOT_FOUND, "no Route matched with those values")
-NO_KEY = Refusal(
-    HTTPStatus.UNAUTHORIZED, "No API key found in request", "No `apikey` request header was found."
-)
+NO_KEY = Refusal(HTTPStatus.UNAUTHORIZED, "No API key found in request", "No `apikey` request header was found.")
 WRONG_KEY = Refusal(
     HTTPStatus.UNAUTHORIZED, "Invalid API key", "Double check your Supabase `anon` or `service_role` API key."
 )
@@ -100,9 +98,7 @@ class Upstream:
             self._streams = None
 
 
-async def serve_client(
-    client: asyncio.StreamReader, answer: asyncio.StreamWriter, upstream: Upstream
-) -> None:
+async def serve_client(client: asyncio.StreamReader, answer: asyncio.StreamWriter, upstream: Upstream) -> None:
     """Answer one client connection's requests, one after the other, until either side has had enough."""
     try:
         while await _serve_one(client, answer, upstream):
@@ -146,9 +142,7 @@ async def _read_body(client: asyncio.StreamReader, request: Head) -> bytes | Non
     return bytes(body)
 
 
-async def _forward(
-    request: Head, body: bytes, answer: asyncio.StreamWriter, upstream: Upstream
-) -> Refusal | None:
+async def _forward(request: Head, body: bytes, answer: asyncio.StreamWriter, upstream: Upstream) -> Refusal | None:
     """Pass a request on and its answer back. Returns what to answer instead, when that can't be done."""
     forwarded = rewrite(request)
     if isinstance(forwarded, Refusal):
@@ -202,7 +196,8 @@ async def _relay(reader: asyncio.StreamReader, answer: asyncio.StreamWriter, *, 
         response = await read_head(reader)
         if response is None:
             raise ConnectionResetError
-        bare = method == "HEAD" or response.start.split(" ")[1] in ("204", "304")
+        bodiless = response.start.split(" ")[1] in ("204", "304")
+        bare = method == "HEAD" or bodiless
         if not bare and not response.framed:
             raise MalformedError("PostgREST always frames its answers")
         kept = tuple((name, value) for name, value in response.headers if name not in HOP_BY_HOP)
@@ -215,7 +210,8 @@ async def _relay(reader: asyncio.StreamReader, answer: asyncio.StreamWriter, *, 
         await answer.drain()
     except (OSError, asyncio.IncompleteReadError, MalformedError) as error:
         raise UpstreamLostError(answered=answered) from error
-    return not response.has("connection", "close")
+    # After an answer to HEAD, which it sends without a length, PostgREST closes and does not announce it.
+    return (response.framed or bodiless) and not response.has("connection", "close")
 
 
 async def serve(port: int, upstream_port: int) -> None:

@@ -31,9 +31,7 @@ QSTASH_NEXT_SIGNING_KEY = "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs"
 def supabase_jwt(role: str) -> str:
     """A legacy API key of the local project: the same text every time, for `anon` or `service_role`."""
     claims = {"iss": "supabase-local", "role": role, "exp": JWT_EXPIRES_AT_S}
-    signed = ".".join(
-        _base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)
-    )
+    signed = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     signature = hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{_base64url(signature)}"
 

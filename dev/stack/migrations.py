@@ -86,9 +86,7 @@ def _check_unchanged(migrations: list[Migration], applied: dict[str, str]) -> No
     current = {migration.version: migration for migration in migrations}
     for version, sql in sorted(applied.items()):
         if version not in current:
-            raise StackError(
-                f"Migration {version} was applied to this database but its file is gone: {START_AFRESH}"
-            )
+            raise StackError(f"Migration {version} was applied to this database but its file is gone: {START_AFRESH}")
         if current[version].sql != sql:
             raise StackError(
                 f"Migration {version}_{current[version].name} was changed after this database applied it: "
@@ -103,8 +101,7 @@ def _apply(connection: psycopg.Connection, migration: Migration) -> None:
         with connection.transaction():
             _run(connection, migration.sql)
             connection.execute(
-                "insert into supabase_migrations.schema_migrations (version, name, statements) "
-                "values (%s, %s, %s)",
+                "insert into supabase_migrations.schema_migrations (version, name, statements) values (%s, %s, %s)",
                 (migration.version, migration.name, [migration.sql]),
             )
     except psycopg.Error as error:

@@ -28,9 +28,7 @@ def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a click command the stack's options; it receives them as one `config: StackConfig`."""
 
     @functools.wraps(command)
-    def with_config(
-        data_dir: Path, time_scale: float, echo: str, port_base: int | None, **others: Any
-    ) -> Any:
+    def with_config(data_dir: Path, time_scale: float, echo: str, port_base: int | None, **others: Any) -> Any:
         ports = Ports() if port_base is None else Ports.from_base(port_base)
         chosen = {name: others.pop(f"{name}_port") for name in PORT_NAMES}
         ports = replace(ports, **{name: port for name, port in chosen.items() if port is not None})
@@ -68,10 +66,7 @@ def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(1, 65530),
             help=f"Use this port and the next five, for {', '.join(PORT_NAMES)}.",
         ),
-        *(
-            click.option(f"--{name}-port", type=PORT, help=f"Default: {getattr(Ports, name)}.")
-            for name in PORT_NAMES
-        ),
+        *(click.option(f"--{name}-port", type=PORT, help=f"Default: {getattr(Ports, name)}.") for name in PORT_NAMES),
     ]
     decorated: Callable[..., Any] = with_config
     for option in reversed(options):

@@ -101,9 +101,7 @@ class Cluster:
             extra_groups=None if run_as.uid is None else [],
         )
         if done.returncode != 0:
-            raise StackError(
-                f"initdb could not create {self.path}:\n{done.stderr.strip() or done.stdout.strip()}"
-            )
+            raise StackError(f"initdb could not create {self.path}:\n{done.stderr.strip() or done.stdout.strip()}")
         unfinished.rename(self.path)
 
     def command(self) -> tuple[str, ...]:
@@ -117,9 +115,7 @@ class Cluster:
         if os.geteuid() != 0:
             return RunAs()
         account = pwd.getpwnam(UNPRIVILEGED_USER)
-        if all(
-            _may_enter(path, account.pw_uid) for path in (binaries() / "postgres", self.data_dir / "postgres")
-        ):
+        if all(_may_enter(path, account.pw_uid) for path in (binaries() / "postgres", self.data_dir / "postgres")):
             return RunAs(uid=account.pw_uid, gid=account.pw_gid)
         return RunAs(prefix=_setpriv(account.pw_uid, account.pw_gid, self.data_dir))
 

@@ -55,9 +55,7 @@ def addresses(stack: Stack) -> Table:
         ("Logs", str(stack.config.data_dir / "logs"), ""),
     ]
     if env["PUBLIC_URL"] != base:
-        rows.insert(
-            0, ("Meta's callback URL", f"{env['PUBLIC_URL']}/api/webhooks/instagram", "from PUBLIC_URL")
-        )
+        rows.insert(0, ("Meta's callback URL", f"{env['PUBLIC_URL']}/api/webhooks/instagram", "from PUBLIC_URL"))
     table.add_column("what", no_wrap=True, min_width=max(len(what) for what, _, _ in rows))
     # An address is to be clicked or copied: it may push the note out of a narrow window, never be broken.
     table.add_column("where", no_wrap=True, min_width=max(len(where) for _, where, _ in rows))

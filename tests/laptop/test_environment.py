@@ -40,9 +40,7 @@ def test_a_line_that_is_no_setting_is_named_without_its_text(tmp_path: Path) -> 
 
 
 def test_the_users_settings_win_and_blank_ones_do_not() -> None:
-    env = environment(
-        {"INSTAGRAM_APP_SECRET": "mine", "INSTAGRAM_VERIFY_TOKEN": "", "PUBLIC_URL": "https://x.ngrok"}
-    )
+    env = environment({"INSTAGRAM_APP_SECRET": "mine", "INSTAGRAM_VERIFY_TOKEN": "", "PUBLIC_URL": "https://x.ngrok"})
     assert env["INSTAGRAM_APP_SECRET"] == "mine"
     assert env["INSTAGRAM_VERIFY_TOKEN"] == keys.VERIFY_TOKEN
     assert env["PUBLIC_URL"] == "https://x.ngrok"

@@ -91,9 +91,7 @@ def test_the_second_start_keeps_the_data_and_applies_nothing_again(rested: Stack
 
 @pytest.mark.parametrize("pid", [2**22 - 7, os.getpid()], ids=["a dead process", "a living stranger"])
 def test_a_stale_postmaster_lock_is_healed(rested: StackConfig, pid: int) -> None:
-    (rested.data_dir / "postgres" / "postmaster.pid").write_text(
-        f"{pid}\n{rested.data_dir}/postgres\n0\n1\n\n\n"
-    )
+    (rested.data_dir / "postgres" / "postmaster.pid").write_text(f"{pid}\n{rested.data_dir}/postgres\n0\n1\n\n\n")
     lines: list[str] = []
     stack = Stack(rested)
     try:
@@ -105,9 +103,7 @@ def test_a_stale_postmaster_lock_is_healed(rested: StackConfig, pid: int) -> Non
 
 def test_a_second_stack_on_the_same_data_is_refused_in_one_sentence(stack: Stack) -> None:
     rival = Stack(replace(stack.config, ports=Ports.free()))
-    with pytest.raises(
-        StackError, match=rf"already runs on .* \(process {os.getpid()}\).*--data-dir"
-    ) as refusal:
+    with pytest.raises(StackError, match=rf"already runs on .* \(process {os.getpid()}\).*--data-dir") as refusal:
         rival.start()
     assert "\n" not in str(refusal.value)
 
@@ -153,9 +149,7 @@ def test_a_child_that_dies_at_the_start_is_reported_with_the_end_of_its_log(fres
     assert all_refuse(fresh.ports)
 
 
-def test_settings_of_the_shell_do_not_reach_the_functions(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_shell_do_not_reach_the_functions(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", "https://hosted.example")
     monkeypatch.setenv("INSTAGRAM_APP_SECRET", "of-the-shell")
     with stack.functions({"PHASE3_URL": "http://127.0.0.1:9/x"}) as base_url:

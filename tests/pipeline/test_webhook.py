@@ -126,7 +126,12 @@ def test_other_methods_are_405(world: World) -> None:
 
 
 def test_an_unknown_kind_is_kept_and_answered_200(world: World) -> None:
-    item = {"sender": {"id": CONTACT}, "recipient": {"id": ACCOUNT}, "timestamp": 1_700_000_000_000, "brand_new": {"a": 1}}
+    item = {
+        "sender": {"id": CONTACT},
+        "recipient": {"id": ACCOUNT},
+        "timestamp": 1_700_000_000_000,
+        "brand_new": {"a": 1},
+    }
     answer = world.deliver(webhook(item))
     assert answer.json()["received"] == 1
     event = world.row("select * from events")

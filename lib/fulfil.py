@@ -1,0 +1,104 @@
+"""What a recorded event still owes, carried out: its profile, its replies, its next phase.
+
+Knows what a failure of each means for the event as a whole. Must not know how one effect is carried out
+(`effects`), nor decide what an error is (`errors`).
+"""
+
+from collections.abc import Iterable
+
+from lib import log
+from lib.effects import Attempt, Effects
+from lib.enrich import Enrichment, fetch_profile
+from lib.errors import InProgress
+from lib.graph import Graph
+from lib.job import Job
+from lib.outbox import ClaimedEffect
+from lib.queue import Queue
+from lib.store import KnownProfile, Recorded, Store
+
+PROFILE_TIMEOUT_S = 4.0
+PROFILE_SHARE = 0.5
+"""Of what time is left, the part a profile may take; the replies need the rest."""
+
+TOKEN_CODES = frozenset({"graph_token_invalid", "graph_session_invalid"})
+
+_log = log.get(__name__)
+
+
+class Fulfilment:
+    """Carries out what an event owes, and closes it."""
+
+    def __init__(self, *, store: Store, queue: Queue, graph: Graph) -> None:
+        self._store = store
+        self._graph = graph
+        self._effects = Effects(store=store, queue=queue, graph=graph)
+
+    async def fulfil(self, job: Job, recorded: Recorded) -> None:
+        """Does what is due and claimed, and closes the event if nothing is owed after that.
+
+        Raises the error that makes the event come back, or `InProgress` where another worker holds the rest.
+        """
+        enrichment = await self._enrich(job, recorded)
+        profile = _known(recorded.profile, enrichment)
+        attempts = {effect.effect_id: await self._attempt(job, effect, profile) for effect in _in_order(recorded)}
+        await self._stop_account(recorded.account_id, enrichment, attempts.values())
+
+        owed = _owed(job, enrichment, attempts.values())
+        finished = await self._store.finish_event(
+            job.event.event_id,
+            lease_token=job.lease_token,
+            published={
+                effect_id: attempt.published_as
+                for effect_id, attempt in attempts.items()
+                if attempt.published_as is not None
+            },
+            profile=enrichment.profile,
+            complete=owed is None,
+        )
+        if owed is not None:
+            raise owed
+        if not finished.finished:
+            raise InProgress(retry_after=finished.retry_after or 1.0)
+
+    async def _enrich(self, job: Job, recorded: Recorded) -> Enrichment:
+        if not recorded.profile_due or job.credentials is None or job.event.contact_id is None:
+            return Enrichment()
+        timeout_s = min(PROFILE_TIMEOUT_S, job.deadline.left_s() * PROFILE_SHARE)
+        return await fetch_profile(self._graph, job.credentials, job.event.contact_id, timeout_s=timeout_s)
+
+    async def _attempt(self, job: Job, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
+        if effect.kind == "next_phase":
+            return await self._effects.publish_next_phase(job, effect)
+        return await self._effects.send_reply(job, effect, profile)
+
+    async def _stop_account(self, account_id: str, enrichment: Enrichment, attempts: Iterable[Attempt]) -> None:
+        verdicts = [enrichment.verdict, *(attempt.verdict for attempt in attempts)]
+        stop = next((verdict for verdict in verdicts if verdict is not None and verdict.account_stop), None)
+        if stop is not None:
+            state = "needs_reauth" if stop.code in TOKEN_CODES else "stopped"
+            _log.error("Account stopped", account_id=account_id, state=state, code=stop.code)
+            await self._store.mark_account(account_id, state=state, code=stop.code)
+
+
+def _in_order(recorded: Recorded) -> list[ClaimedEffect]:
+    """Replies first: a person is waiting for them."""
+    return sorted(recorded.effects, key=lambda effect: effect.kind == "next_phase")
+
+
+def _owed(job: Job, enrichment: Enrichment, attempts: Iterable[Attempt]) -> Exception | None:
+    """Why the event has to come back, or None.
+
+    A profile is worth a retry from QStash, but not an answer to Meta that the message was not received.
+    """
+    errors = [attempt.error for attempt in attempts if attempt.error is not None]
+    profile_will_do_later = enrichment.verdict is None or not enrichment.verdict.retryable or job.via == "direct"
+    if enrichment.error is not None and not profile_will_do_later:
+        errors.append(enrichment.error)
+    return errors[0] if errors else None
+
+
+def _known(before: KnownProfile | None, enrichment: Enrichment) -> KnownProfile:
+    fetched = enrichment.profile or {}
+    if fetched.get("state") == "complete":
+        return KnownProfile(username=fetched.get("username"), name=fetched.get("name"))
+    return before or KnownProfile()

@@ -1,0 +1,29 @@
+"""One attempt at one event: what it is about, who speaks for its account, and how long it may take.
+
+A value handed from step to step. Must not know the steps.
+"""
+
+import uuid
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from lib.deadline import Deadline
+from lib.events import Event
+from lib.graph import Credentials
+
+Via: TypeAlias = Literal["queue", "direct", "replay"]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """`lease_token` names this attempt: what it claims, no other attempt may touch."""
+
+    event: Event
+    via: Via
+    credentials: Credentials | None
+    lease_token: uuid.UUID
+    deadline: Deadline
+
+    def lease_s(self) -> int:
+        """Seconds a lease of this attempt lasts: past its deadline, so that no one else starts while it works."""
+        return int(self.deadline.left_s()) + 5
