@@ -57,16 +57,10 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option(
-    "--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
-)
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1), help="Instances of every function."
-)
-@click.option(
-    "--eager", is_flag=True, help="Import every function at the start instead of at its first request."
-)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1), help="Instances of every function.")
+@click.option("--eager", is_flag=True, help="Import every function at the start instead of at its first request.")
 @click.option(
     "--root",
     default=ROOT,
@@ -103,9 +97,7 @@ def reset(data_dir: Path) -> None:
         click.echo(f"Nothing to delete: {data_dir} does not exist.")
         return
     if not (data_dir / LOCK_NAME).is_file():
-        raise click.ClickException(
-            f"{data_dir} is no stack's data directory; delete it by hand if you mean to."
-        )
+        raise click.ClickException(f"{data_dir} is no stack's data directory; delete it by hand if you mean to.")
     if is_running(data_dir):
         raise click.ClickException(f"A stack runs on {data_dir}: stop it first, with Ctrl-C where it runs.")
     shutil.rmtree(data_dir)

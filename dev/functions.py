@@ -76,9 +76,7 @@ def _durations(file: Path) -> dict[str, float]:
         return {}
     functions: dict[str, dict[str, Any]] = json.loads(file.read_text()).get("functions", {})
     return {
-        pattern: float(options["maxDuration"])
-        for pattern, options in functions.items()
-        if "maxDuration" in options
+        pattern: float(options["maxDuration"]) for pattern, options in functions.items() if "maxDuration" in options
     }
 
 

@@ -15,9 +15,7 @@ What goes wrong is set while it runs: POST /__dev/mood {"endpoint": "send", "moo
 
 
 @click.command(help=_HELP)
-@click.option(
-    "--port", default=8090, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on."
-)
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--webhook-url", default="", help="Where echoes are posted. Without it there are none.")
 @click.option(

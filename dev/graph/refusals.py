@@ -74,9 +74,7 @@ INVALID_TOKEN = Refusal(190, "Invalid OAuth access token - Cannot parse access t
 EXPIRED_TOKEN = Refusal(
     190, "Error validating access token: Session has expired on a day long past.", subcode=463, status=401
 )
-INVALID_PROOF = Refusal(
-    100, "Invalid appsecret_proof provided in the API argument", type="GraphMethodException"
-)
+INVALID_PROOF = Refusal(100, "Invalid appsecret_proof provided in the API argument", type="GraphMethodException")
 TOO_MANY_REQUESTS = Refusal(4, "Too many requests", status=429, headers={"Retry-After": "2"})
 SERVER_ERROR = Refusal(1, "An unknown error has occurred.", status=500)
 TRANSIENT = Refusal(

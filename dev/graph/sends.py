@@ -72,14 +72,10 @@ def _message(message: object) -> dict[str, object]:
         raise RefusedError(invalid_parameter("Text and media can not be sent in one message"))
     if not attached:
         if not isinstance(text, str) or not text.strip():
-            raise RefusedError(
-                invalid_parameter("Param message[text] must be a non-empty UTF-8 encoded string")
-            )
+            raise RefusedError(invalid_parameter("Param message[text] must be a non-empty UTF-8 encoded string"))
         # A lone surrogate counts as the three bytes of what it would be shown as.
         if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
             raise RefusedError(
-                invalid_parameter(
-                    f"Length of param message[text] must be less than or equal to {MAX_TEXT_BYTES}"
-                )
+                invalid_parameter(f"Length of param message[text] must be less than or equal to {MAX_TEXT_BYTES}")
             )
     return message

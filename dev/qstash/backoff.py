@@ -41,9 +41,7 @@ def wished_delay_s(headers: Mapping[str, str], now_s: float) -> float | None:
     return None
 
 
-def retry_delay_s(
-    retry: int, *, expression: Expression | None, headers: Mapping[str, str], now_s: float
-) -> float:
+def retry_delay_s(retry: int, *, expression: Expression | None, headers: Mapping[str, str], now_s: float) -> float:
     """Seconds before retry number `retry` (1 is the first), all sources considered."""
     wished_s = wished_delay_s(headers, now_s)
     if wished_s is not None:

@@ -37,9 +37,7 @@ def callback(message: Message, answer: Answer, *, retried: int, now_ms: int) -> 
     )
 
 
-def failure_callback(
-    message: Message, answer: Answer, *, retried: int, dlq_id: str, now_ms: int
-) -> Message | None:
+def failure_callback(message: Message, answer: Answer, *, retried: int, dlq_id: str, now_ms: int) -> Message | None:
     """The message that reports on the final failure, or None where nobody asked for it."""
     if message.options.failure_callback is None or message.is_callback:
         return None

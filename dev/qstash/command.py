@@ -20,9 +20,7 @@ from dev.qstash.config import DEV_CURRENT_KEY, DEV_NEXT_KEY, DEV_TOKEN, Config
     "0.001 turns 12 s into 12 ms.",
 )
 @click.option("--token", default=DEV_TOKEN, help="QSTASH_TOKEN.  [default: the dev server's first user]")
-@click.option(
-    "--current-key", default=DEV_CURRENT_KEY, help="QSTASH_CURRENT_SIGNING_KEY.  [default: likewise]"
-)
+@click.option("--current-key", default=DEV_CURRENT_KEY, help="QSTASH_CURRENT_SIGNING_KEY.  [default: likewise]")
 @click.option("--next-key", default=DEV_NEXT_KEY, help="QSTASH_NEXT_SIGNING_KEY.  [default: likewise]")
 def qstash(  # noqa: PLR0917  click passes them by name
     host: str, port: int, time_scale: float, token: str, current_key: str, next_key: str

@@ -215,9 +215,7 @@ class Engine:
         async with AsyncExitStack() as stack:
             options = message.options
             if options.flow_key is not None and options.limits is not None:
-                await stack.enter_async_context(
-                    self._flow.existing_gate(options.flow_key, options.limits).inside()
-                )
+                await stack.enter_async_context(self._flow.existing_gate(options.flow_key, options.limits).inside())
             await stack.enter_async_context(self._room)
             yield
 

@@ -10,9 +10,7 @@ from typing import Any, Literal, cast, get_args
 from dev.qstash.errors import bad_request
 from dev.qstash.message import Json
 
-PublishFault = Literal[
-    "ok", "refuse", "error", "hang", "garbage", "rate_limit", "daily_limit", "partial", "lost"
-]
+PublishFault = Literal["ok", "refuse", "error", "hang", "garbage", "rate_limit", "daily_limit", "partial", "lost"]
 """refuse: the connection is closed before anything happens. lost: the messages are accepted, and then the
 connection is closed. partial: every second item of a batch is refused. error: the given status."""
 

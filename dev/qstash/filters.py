@@ -31,10 +31,7 @@ class Filter:
             return False
         if self.to_ms is not None and at_ms > self.to_ms:
             return False
-        return all(
-            not allowed.isdisjoint(_of(message, name, response_status))
-            for name, allowed in self.values.items()
-        )
+        return all(not allowed.isdisjoint(_of(message, name, response_status)) for name, allowed in self.values.items())
 
 
 _NAMES = frozenset(

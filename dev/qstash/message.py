@@ -86,9 +86,7 @@ def show_options(options: Options) -> Json:
             "callback": options.callback,
             "callbackHeader": options.redaction.shown_headers(_forwarded_by(options.callback_source)),
             "failureCallback": options.failure_callback,
-            "failureCallbackHeader": options.redaction.shown_headers(
-                _forwarded_by(options.failure_callback_source)
-            ),
+            "failureCallbackHeader": options.redaction.shown_headers(_forwarded_by(options.failure_callback_source)),
             "retryDelayExpression": options.retry_delay.text if options.retry_delay else None,
             "label": ",".join(options.labels) or None,
             "labels": list(options.labels) or None,

@@ -42,9 +42,7 @@ class Misbehaviour:
                 scope["qstash.partial"] = fault == "partial"
                 await self._app(scope, receive, send)
             case "garbage":
-                await _answer(
-                    send, 200, b"<html>not what you asked for</html>", {"content-type": "text/html"}
-                )
+                await _answer(send, 200, b"<html>not what you asked for</html>", {"content-type": "text/html"})
             case "error":
                 await _answer(send, status, json.dumps({"error": "internal error (fault)"}).encode())
             case "rate_limit":

@@ -72,9 +72,7 @@ def canonical(name: str) -> str:
 def read_source(headers: Iterable[tuple[str, str]]) -> HeaderPairs:
     """The part of a request's headers that describes the message: `Upstash-*` and `Content-Type`."""
     pairs = ((canonical(name), value.strip()) for name, value in headers)
-    return tuple(
-        (name, value) for name, value in pairs if name == "Content-Type" or name.startswith("Upstash-")
-    )
+    return tuple((name, value) for name, value in pairs if name == "Content-Type" or name.startswith("Upstash-"))
 
 
 def override(source: HeaderPairs, other: HeaderPairs, *, without: Iterable[str] = ()) -> HeaderPairs:
@@ -152,8 +150,7 @@ def _deduplication_id(named: Mapping[str, str]) -> str | None:
     value = named.get("Upstash-Deduplication-Id")
     if value is not None and not (value.isprintable() and 0 < len(value) <= MAX_DEDUPLICATION_ID):
         raise bad_request(
-            f"invalid Upstash-Deduplication-Id header: "
-            f"expected 1 to {MAX_DEDUPLICATION_ID} printable characters"
+            f"invalid Upstash-Deduplication-Id header: expected 1 to {MAX_DEDUPLICATION_ID} printable characters"
         )
     return value
 

@@ -126,9 +126,7 @@ class Publisher:
         except ValueError as error:
             raise bad_request(f"invalid destination url: {error}") from None
 
-    def _accept(
-        self, submission: Submission, options: Options, endpoint: Endpoint, is_group: bool
-    ) -> Receipt:
+    def _accept(self, submission: Submission, options: Options, endpoint: Endpoint, is_group: bool) -> Receipt:
         key = deduplication_key(options, submission.destination, endpoint.url, submission.body)
         if key is not None:
             known = self.deduplication.existing(key, time.monotonic())

@@ -103,12 +103,8 @@ CALLS: dict[str, Callable[[Graph], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(
-    "mood", ["ok", "500", "expired_token", "cut_after_accept", "timeout_dropped", "garbage"]
-)
-def test_a_token_is_in_no_error_and_no_log(
-    meta: Meta, caplog: pytest.LogCaptureFixture, mood: str, call: str
-) -> None:
+@pytest.mark.parametrize("mood", ["ok", "500", "expired_token", "cut_after_accept", "timeout_dropped", "garbage"])
+def test_a_token_is_in_no_error_and_no_log(meta: Meta, caplog: pytest.LogCaptureFixture, mood: str, call: str) -> None:
     caplog.set_level(logging.DEBUG)
     meta.mood("*", mood)
 

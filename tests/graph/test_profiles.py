@@ -72,9 +72,7 @@ def test_the_follower_fields_are_left_out_where_they_are_refused(meta: Meta) -> 
 @pytest.mark.parametrize(
     ("igsid", "code"), [("178400000000230", 230), ("178400000009010", 9010), ("1784000002534014", 100)]
 )
-def test_a_person_who_is_not_shown_is_refused_for_good_with_one_call(
-    meta: Meta, igsid: str, code: int
-) -> None:
+def test_a_person_who_is_not_shown_is_refused_for_good_with_one_call(meta: Meta, igsid: str, code: int) -> None:
     with pytest.raises(GraphError) as caught:
         profile(meta, igsid)
 

@@ -157,9 +157,7 @@ def test_a_redirect_is_not_followed(meta: Meta) -> None:
 
     async def redirected() -> None:
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer), follow_redirects=True) as http:
-            await meta.graph(http).send(
-                credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5
-            )
+            await meta.graph(http).send(credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5)
 
     with pytest.raises(GraphError):
         meta.ask(lambda _: redirected())
@@ -183,9 +181,7 @@ def test_an_answer_without_an_end_is_given_up_with_an_unknown_outcome(meta: Meta
     ("igsid", "retryable"),
     [("1784000002534014", False), ("1784000002534022", False), ("178400000000551", False), ("nobody", False)],
 )
-def test_people_who_can_not_be_written_to_are_refused_for_good(
-    meta: Meta, igsid: str, *, retryable: bool
-) -> None:
+def test_people_who_can_not_be_written_to_are_refused_for_good(meta: Meta, igsid: str, *, retryable: bool) -> None:
     assert refused(meta, to=igsid).retryable is retryable
     assert meta.sent() == []
 
@@ -240,9 +236,7 @@ def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
             graph = meta.graph(http)
             for _ in range(2):
                 with pytest.raises(GraphError):
-                    await graph.send(
-                        credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5
-                    )
+                    await graph.send(credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5)
                 meta.mood("send", "rate_limit_thread")
             return graph.usage()
 

@@ -32,9 +32,7 @@ def parse(*items: Any, under: str = "messaging") -> list[Any]:
     return list(parse_webhook(body(entry(*items, under=under)), received_at=RECEIVED_AT))
 
 
-def parse_one(
-    one: Any, *, under: str = "messaging", account: object = ACCOUNT, time: object = SENT_AT
-) -> Any:
+def parse_one(one: Any, *, under: str = "messaging", account: object = ACCOUNT, time: object = SENT_AT) -> Any:
     """The one event of a body with one item; `Any`, for a test reads the fields of the kind it expects."""
     [event] = parse_webhook(body({"id": account, "time": time, under: [one]}), received_at=RECEIVED_AT)
     return event

@@ -41,9 +41,7 @@ _MESSAGING = [
     item(message={"mid": "m1"}, referral={"ref": "r"}, read={"mid": "m0"}),
 ]
 _CHANGES = [
-    change(
-        "comments", {"id": "c1", "from": {"id": PERSON, "username": "u"}, "media": {"id": "1", "ad_id": 2}}
-    ),
+    change("comments", {"id": "c1", "from": {"id": PERSON, "username": "u"}, "media": {"id": "1", "ad_id": 2}}),
     change("live_comments", {"comment_id": "c1", "from": {"self_ig_scoped_id": "1"}, "timestamp": SENT_AT}),
     change("mentions", {"media_id": "1", "comment_id": "2"}),
     change("messages", item(message={"mid": "m1"})),

@@ -56,10 +56,7 @@ def test_a_redelivery_sent_later_batched_otherwise_with_other_key_order_has_the_
 ) -> None:
     once = body({"id": ACCOUNT, "time": sent, "messaging": messaging, "changes": changed})
     again = body(
-        *[
-            {"changes": [_shuffled(each, chance)], "time": resent, "id": ACCOUNT}
-            for each in reversed(changed)
-        ],
+        *[{"changes": [_shuffled(each, chance)], "time": resent, "id": ACCOUNT} for each in reversed(changed)],
         *[entry(_shuffled(each, chance), time=resent + at) for at, each in enumerate(messaging)],
     )
     assert _ids(once) == _ids(again)

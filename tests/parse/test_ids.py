@@ -43,9 +43,7 @@ def test_what_has_an_id_at_meta_is_named_after_it(about: dict[str, Any], event_i
         ({"whatever": 1}, f"ig_unk_{ACCOUNT}_"),
     ],
 )
-def test_what_has_no_id_at_meta_is_named_after_its_origin_and_content(
-    about: dict[str, Any], start: str
-) -> None:
+def test_what_has_no_id_at_meta_is_named_after_its_origin_and_content(about: dict[str, Any], start: str) -> None:
     event_id = parse_one(item(**about)).event_id
     digest = event_id.removeprefix(start)
     assert event_id.startswith(start)

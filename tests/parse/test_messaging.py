@@ -7,9 +7,7 @@ import pytest
 from tests.parse.builders import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, from_account, item, parse_one
 
 
-@pytest.mark.parametrize(
-    ("sent", "read"), [(2, 2), ("2", 2), (2.0, 2), ("x", None), (-1, None), (True, None)]
-)
+@pytest.mark.parametrize(("sent", "read"), [(2, 2), ("2", 2), (2.0, 2), ("x", None), (-1, None), (True, None)])
 def test_num_edit_is_read_as_a_number_or_a_string(sent: object, read: int | None) -> None:
     event = parse_one(item(message_edit={"mid": "m1", "text": "new", "num_edit": sent}))
     assert (event.kind, event.mid, event.text, event.num_edit) == ("edit", "m1", "new", read)
@@ -113,9 +111,7 @@ def test_thread_control_names_the_apps_as_strings(key: str, action: str, held: d
         assert getattr(event, name) == (None if sent is None else str(sent))
 
 
-@pytest.mark.parametrize(
-    "roles", [{"123": ["primary_receiver"]}, [{"app_id": 123, "roles": ["primary_receiver"]}]]
-)
+@pytest.mark.parametrize("roles", [{"123": ["primary_receiver"]}, [{"app_id": 123, "roles": ["primary_receiver"]}]])
 def test_app_roles_have_no_sender_and_two_shapes(roles: object) -> None:
     event = parse_one(item(sender=..., app_roles=roles))
     assert (event.kind, event.action, event.contact_id) == ("handover", "app_roles", None)

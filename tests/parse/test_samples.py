@@ -53,9 +53,7 @@ def test_the_own_samples_tell_one_story_of_one_account_and_no_fact_twice() -> No
     assert {event.mid for event in referred} <= messages
 
 
-@pytest.mark.parametrize(
-    "kind", ["message", "echo", "unsend", "edit", "reaction", "postback", "read", "referral"]
-)
+@pytest.mark.parametrize("kind", ["message", "echo", "unsend", "edit", "reaction", "postback", "read", "referral"])
 def test_the_own_samples_show_what_happens_in_a_thread(kind: str) -> None:
     assert any(kind in listed["kinds"] for listed in _index(OWN))
 
@@ -70,6 +68,4 @@ def test_captured_samples_are_read_as_their_index_says() -> None:
         if kinds != listed["expected_kinds"]:
             wrong[listed["file"]] = kinds
     assert wrong == {}
-    assert all(
-        check_envelope(json.loads((CAPTURED / each["file"]).read_text("utf-8"))) is None for each in captured
-    )
+    assert all(check_envelope(json.loads((CAPTURED / each["file"]).read_text("utf-8"))) is None for each in captured)

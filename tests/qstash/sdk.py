@@ -106,9 +106,7 @@ def _allowed(value: object, hint: Any) -> bool:
         return isinstance(value, list) and all(_allowed(item, get_args(hint)[0]) for item in value)
     if origin is dict:
         key, item = get_args(hint)
-        return isinstance(value, dict) and all(
-            _allowed(k, key) and _allowed(v, item) for k, v in value.items()
-        )
+        return isinstance(value, dict) and all(_allowed(k, key) and _allowed(v, item) for k, v in value.items())
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return isinstance(value, hint)
     if hint is int:

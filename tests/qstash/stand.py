@@ -136,9 +136,7 @@ class Receiver(Running):
         self._scripts: dict[str, list[Reply]] = {}
         self._open = threading.Event()
         super().__init__(
-            uvicorn.Server(
-                uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
-            )
+            uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1))
         )
 
     def script(self, path: str, *replies: Reply) -> str:

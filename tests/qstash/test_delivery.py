@@ -14,9 +14,7 @@ from qstash import Receiver as SignatureReceiver
 from tests.qstash.stand import Receiver, Reply, Stand, eventually
 
 
-def test_a_failing_message_is_delivered_once_and_retried_three_times(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_a_failing_message_is_delivered_once_and_retried_three_times(stand: Stand, receiver: Receiver) -> None:
     url = receiver.script("/in", Reply(400, b"never"))
     message_id = stand.publish(url)
     state = stand.wait_idle()
@@ -26,12 +24,8 @@ def test_a_failing_message_is_delivered_once_and_retried_three_times(
 
 
 @pytest.mark.parametrize(("retries", "deliveries"), [("0", 1), ("1", 2), ("5", 6)])
-def test_the_publisher_says_how_many_retries(
-    stand: Stand, receiver: Receiver, retries: str, deliveries: int
-) -> None:
-    stand.publish(
-        receiver.script("/in", Reply(500)), headers={"Upstash-Retries": retries, "Upstash-Retry-Delay": "1"}
-    )
+def test_the_publisher_says_how_many_retries(stand: Stand, receiver: Receiver, retries: str, deliveries: int) -> None:
+    stand.publish(receiver.script("/in", Reply(500)), headers={"Upstash-Retries": retries, "Upstash-Retry-Delay": "1"})
     stand.wait_idle()
     assert len(receiver.at("/in")) == deliveries
 
@@ -164,9 +158,7 @@ def test_deliveries_run_side_by_side(stand: Stand, receiver: Receiver) -> None:
     assert stand.wait_idle()["delivered"] == 20
 
 
-def test_flow_control_of_parallelism_one_never_overlaps_within_a_key(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_flow_control_of_parallelism_one_never_overlaps_within_a_key(stand: Stand, receiver: Receiver) -> None:
     for key in ("a", "b", "c"):
         url = receiver.script(f"/{key}", Reply(500, delay_s=0.02), Reply(200, delay_s=0.02))
         headers = {"Upstash-Flow-Control-Key": key, "Upstash-Flow-Control-Value": "parallelism=1"}
@@ -202,9 +194,7 @@ def test_flow_control_by_rate_spreads_starts_over_periods(stand: Stand, receiver
     assert at[10] - at[5] > 0.15
 
 
-def test_a_queue_of_one_holds_the_next_message_until_the_first_is_through(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_a_queue_of_one_holds_the_next_message_until_the_first_is_through(stand: Stand, receiver: Receiver) -> None:
     url = receiver.script("/in", Reply(500), Reply(500), Reply(200))
     for body in ("first", "second"):
         stand.http.post(
@@ -266,9 +256,7 @@ def test_the_failure_callback_is_called_once_and_tells_everything(stand: Stand, 
     }
 
 
-def test_a_failure_callback_is_itself_retried_and_has_no_callback_of_its_own(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_a_failure_callback_is_itself_retried_and_has_no_callback_of_its_own(stand: Stand, receiver: Receiver) -> None:
     failed = receiver.script("/failed", Reply(500))
     headers = {
         "Upstash-Retries": "0",
@@ -321,9 +309,7 @@ def test_a_cancelled_message_gives_its_place_in_line_back(stand: Stand, receiver
     assert [got.body for got in receiver.at("/in")] == [b"0", b"2"]
 
 
-def test_a_retried_dead_letter_is_a_new_message_and_leaves_the_queue(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_a_retried_dead_letter_is_a_new_message_and_leaves_the_queue(stand: Stand, receiver: Receiver) -> None:
     url = receiver.script("/in", Reply(500), Reply(500), Reply(200))
     headers = {"Upstash-Retries": "0", "Upstash-Deduplication-Id": "d", "Upstash-Forward-X-Mine": "yes"}
     first = stand.publish(url, b"body", headers)

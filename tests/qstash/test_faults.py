@@ -7,9 +7,7 @@ from tests.qstash.stand import Receiver, Reply, Stand, eventually
 
 
 @pytest.mark.parametrize("fault", ["refuse", "lost"])
-def test_a_cut_connection_reaches_the_client_without_an_answer(
-    stand: Stand, receiver: Receiver, fault: str
-) -> None:
+def test_a_cut_connection_reaches_the_client_without_an_answer(stand: Stand, receiver: Receiver, fault: str) -> None:
     stand.faults(publish=fault, times=1)
     with pytest.raises(httpx.RemoteProtocolError):
         stand.publish(receiver.url + "/in")
@@ -41,9 +39,7 @@ def test_garbage_is_a_success_that_is_not_json(stand: Stand, receiver: Receiver)
         answer.json()
 
 
-def test_a_partial_batch_refuses_every_second_item_and_takes_the_others(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_a_partial_batch_refuses_every_second_item_and_takes_the_others(stand: Stand, receiver: Receiver) -> None:
     stand.faults(publish="partial")
     items = [{"destination": receiver.url + "/in", "body": str(n)} for n in range(5)]
     answers = stand.http.post("/v2/batch", json=items).json()
@@ -57,9 +53,7 @@ def test_faults_strike_publishing_only(stand: Stand) -> None:
     assert stand.http.get("/v2/keys").status_code == 200
 
 
-def test_every_message_is_delivered_more_than_once_under_the_duplicate_fault(
-    stand: Stand, receiver: Receiver
-) -> None:
+def test_every_message_is_delivered_more_than_once_under_the_duplicate_fault(stand: Stand, receiver: Receiver) -> None:
     stand.faults(delivery={"duplicate": 2})
     headers = {"Upstash-Flow-Control-Key": "k", "Upstash-Flow-Control-Value": "parallelism=1"}
     url = receiver.script("/in", Reply(delay_s=0.02))

@@ -25,17 +25,13 @@ def _free_port() -> int:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_within_a_second_or_so_and_without_noise(
-    receiver: Receiver, sig: signal.Signals
-) -> None:
+def test_a_signal_ends_it_within_a_second_or_so_and_without_noise(receiver: Receiver, sig: signal.Signals) -> None:
     port = _free_port()
     process = subprocess.Popen(
         [*COMMAND, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        client = httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {DEV_TOKEN}"}
-        )
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {DEV_TOKEN}"})
 
         def answers() -> bool:
             try:

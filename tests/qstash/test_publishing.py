@@ -24,9 +24,7 @@ def test_the_token_can_be_given_in_the_query_and_does_not_reach_the_destination(
     assert message["url"] == receiver.url + "/in?a=1"
 
 
-@pytest.mark.parametrize(
-    "destination", ["foo", "ftp://x/y", "http://", "http://[::1", "localhost:3000/x", ""]
-)
+@pytest.mark.parametrize("destination", ["foo", "ftp://x/y", "http://", "http://[::1", "localhost:3000/x", ""])
 def test_a_bad_destination_is_refused(stand: Stand, destination: str) -> None:
     answer = stand.http.post(f"/v2/publish/{destination}")
     assert answer.status_code in (400, 404)
@@ -35,9 +33,7 @@ def test_a_bad_destination_is_refused(stand: Stand, destination: str) -> None:
 
 def test_a_bad_destination_is_refused_in_the_services_words(stand: Stand) -> None:
     answer = stand.http.post("/v2/publish/foo")
-    assert answer.json() == {
-        "error": "invalid destination url: endpoint has invalid scheme, add http:// or https://"
-    }
+    assert answer.json() == {"error": "invalid destination url: endpoint has invalid scheme, add http:// or https://"}
 
 
 @pytest.mark.parametrize(
@@ -87,9 +83,7 @@ def test_a_malformed_flow_control_value_is_refused(stand: Stand, receiver: Recei
 def test_a_body_of_more_than_a_megabyte_is_refused(stand: Stand, receiver: Receiver) -> None:
     assert stand.http.post(f"/v2/publish/{receiver.url}/in", content=b"x" * 1_000_000).status_code == 200
     assert stand.http.post(f"/v2/publish/{receiver.url}/in", content=b"x" * 1_000_001).status_code == 413
-    (item,) = stand.http.post(
-        "/v2/batch", json=[{"destination": receiver.url, "body": "x" * 1_000_001}]
-    ).json()
+    (item,) = stand.http.post("/v2/batch", json=[{"destination": receiver.url, "body": "x" * 1_000_001}]).json()
     assert "limit" in item["error"]
 
 
@@ -135,14 +129,10 @@ def test_a_duplicate_is_answered_202(real_time: Stand, receiver: Receiver) -> No
     assert [answer.status_code for answer in answers] == [200, 202]
 
 
-def test_content_based_deduplication_looks_at_body_and_forwarded_headers(
-    real_time: Stand, receiver: Receiver
-) -> None:
+def test_content_based_deduplication_looks_at_body_and_forwarded_headers(real_time: Stand, receiver: Receiver) -> None:
     def publish(body: str, forwarded: str) -> int:
         headers = {"Upstash-Content-Based-Deduplication": "true", "Upstash-Forward-X": forwarded}
-        return real_time.http.post(
-            f"/v2/publish/{receiver.url}/in", content=body, headers=headers
-        ).status_code
+        return real_time.http.post(f"/v2/publish/{receiver.url}/in", content=body, headers=headers).status_code
 
     assert [publish("a", "1"), publish("a", "1"), publish("b", "1"), publish("a", "2")] == [
         200,
@@ -178,9 +168,7 @@ def test_content_based_deduplication_looks_at_body_and_forwarded_headers(
         ("POST", "/v2/topics/t/endpoints", 400),
     ],
 )
-def test_what_cannot_be_done_is_answered_with_an_error(
-    stand: Stand, method: str, path: str, status: int
-) -> None:
+def test_what_cannot_be_done_is_answered_with_an_error(stand: Stand, method: str, path: str, status: int) -> None:
     answer = stand.http.request(method, path)
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 

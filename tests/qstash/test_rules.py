@@ -149,9 +149,7 @@ def test_cron_finds_the_next_moment(cron: str, now: str, expected: str | None) -
     assert _next(cron, now) == expected
 
 
-@pytest.mark.parametrize(
-    "cron", ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *"]
-)
+@pytest.mark.parametrize("cron", ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *"])
 def test_a_bad_cron_expression_is_no_cron(cron: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_cron(cron)
@@ -260,7 +258,5 @@ def test_the_deduplication_window_closes_ten_minutes_after_the_first_publication
     ("scale", "asked_s", "allowed_s"),
     [(1.0, 30, 30), (1.0, None, 900), (0.001, 30, 10), (0.001, 2, 2), (0.001, None, 10), (0.5, 30, 15)],
 )
-def test_a_delivery_timeout_is_scaled_but_stays_humane(
-    scale: float, asked_s: float | None, allowed_s: float
-) -> None:
+def test_a_delivery_timeout_is_scaled_but_stays_humane(scale: float, asked_s: float | None, allowed_s: float) -> None:
     assert Config(time_scale=scale).delivery_timeout_s(asked_s) == allowed_s

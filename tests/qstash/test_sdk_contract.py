@@ -86,17 +86,13 @@ def test_published_json_arrives_as_json(sdk: Sdk, stand: Stand, receiver: Receiv
 
 
 @covers("message.publish_json")
-def test_a_duplicate_is_answered_with_the_first_message(
-    sdk: Sdk, real_time: Stand, receiver: Receiver
-) -> None:
+def test_a_duplicate_is_answered_with_the_first_message(sdk: Sdk, real_time: Stand, receiver: Receiver) -> None:
     client = Sdk(sdk.flavour, token=real_time.config.token, base_url=real_time.url)
     arguments = {"url": receiver.url + "/in", "body": 1, "deduplication_id": "an:id-1"}
     first = client.call("message.publish_json", **arguments)
     second = client.call("message.publish_json", **arguments)
     by_content = [
-        client.call(
-            "message.publish_json", url=receiver.url + "/in", body=body, content_based_deduplication=True
-        )
+        client.call("message.publish_json", url=receiver.url + "/in", body=body, content_based_deduplication=True)
         for body in (1, 1, 2)
     ]
     client.close()
@@ -190,10 +186,7 @@ def test_a_delivered_message_is_gone(sdk: Sdk, stand: Stand, receiver: Receiver)
 
 @covers("message.cancel", "message.cancel_many", "message.cancel_all")
 def test_cancelled_messages_are_never_delivered(sdk: Sdk, stand: Stand, receiver: Receiver) -> None:
-    sent = [
-        sdk.call("message.publish", url=receiver.url + "/in", body="x", delay="5d").message_id
-        for _ in range(6)
-    ]
+    sent = [sdk.call("message.publish", url=receiver.url + "/in", body="x", delay="5d").message_id for _ in range(6)]
     sdk.call("message.cancel", sent[0])
     assert sdk.call("message.cancel_many", [sent[1], sent[2], "msg_unknown"]) == 2
     assert sdk.call("message.cancel_all") == 3
@@ -213,9 +206,7 @@ def _dead_letters(sdk: Sdk, stand: Stand, receiver: Receiver, count: int) -> lis
 
 
 @covers("dlq.list", "dlq.get")
-def test_dead_letters_are_listed_page_by_page_and_filtered(
-    sdk: Sdk, stand: Stand, receiver: Receiver
-) -> None:
+def test_dead_letters_are_listed_page_by_page_and_filtered(sdk: Sdk, stand: Stand, receiver: Receiver) -> None:
     _dead_letters(sdk, stand, receiver, 5)
     listed, cursor = [], None
     while True:
@@ -261,9 +252,7 @@ def test_deleted_dead_letters_are_gone(sdk: Sdk, stand: Stand, receiver: Receive
 @covers("log.list")
 def test_logs_tell_the_story_of_a_message_newest_first(sdk: Sdk, stand: Stand, receiver: Receiver) -> None:
     url = receiver.script("/in", Reply(500, b"oh"), Reply(200))
-    sent = sdk.call(
-        "message.publish_json", url=url, body={"a": 1}, label="story", timeout=3, retry_delay="2000"
-    )
+    sent = sdk.call("message.publish_json", url=url, body={"a": 1}, label="story", timeout=3, retry_delay="2000")
     stand.wait_idle()
     logs = sdk.call("log.list", filter={"message_id": sent.message_id}).logs
     assert [log.state for log in logs] == [
@@ -306,9 +295,7 @@ def test_logs_are_paged_and_filtered(sdk: Sdk, stand: Stand, receiver: Receiver)
 
 
 @covers("queue.upsert", "queue.get", "queue.list", "queue.pause", "queue.resume", "queue.delete")
-def test_a_paused_queue_keeps_its_messages_until_it_is_resumed(
-    sdk: Sdk, stand: Stand, receiver: Receiver
-) -> None:
+def test_a_paused_queue_keeps_its_messages_until_it_is_resumed(sdk: Sdk, stand: Stand, receiver: Receiver) -> None:
     sdk.call("queue.upsert", "line", parallelism=2, paused=True)
     for n in range(3):
         sdk.call("message.enqueue_json", queue="line", url=receiver.url + "/in", body=n)
