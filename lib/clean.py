@@ -26,7 +26,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
 _MAX_PATH_CHARS = 200
 
 
-class BadJson(Exception):  # noqa: N818 - read as a statement: `raise BadJson`
+class BadJson(Exception):
     """The body is not JSON we take. `path` is the field it stops at (`$.entry[0].id`), where known."""
 
     def __init__(self, path: str | None, message: str) -> None:

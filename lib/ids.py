@@ -14,6 +14,10 @@ MAX_CHARS = 512
 ABSENT = "-"
 
 _SAFE = re.compile(r"[!-~]+")
+# Ids of accounts, people and comments have no underscore; the placeholders in the samples Meta prints
+# (`<INSTAGRAM_SCOPED_ID>`) have, and can be told apart by their brackets.
+_PLAIN = re.compile(r"(?!-\Z)[^_%<>]+|<[^%<>]*>")
+_AMBIGUOUS = re.compile(r"[_%<>]|^-\Z")
 
 
 class Origin(NamedTuple):
@@ -34,10 +38,11 @@ def of_unsend(mid: str) -> str:
     return _join("del", mid)
 
 
-def of_edit(mid: str, num_edit: int | None, origin: Origin) -> str:
+def of_edit(mid: str, num_edit: str | None, origin: Origin) -> str:
+    """`num_edit` as written, for it is not always a number; without one, the content tells edits apart."""
     if num_edit is None:
         return _join("edit", mid, ABSENT, _digest(origin.item))
-    return _join("edit", mid, str(num_edit))
+    return _join("edit", mid, _part(num_edit))
 
 
 def of_reaction(mid: str, action: Literal["react", "unreact"], origin: Origin) -> str:
@@ -46,6 +51,7 @@ def of_reaction(mid: str, action: Literal["react", "unreact"], origin: Origin) -
 
 
 def of_read(mid: str | None, origin: Origin) -> str:
+    """Without a mid there is only a watermark, which is not always new: time and content tell reads apart."""
     account, sender = _part(origin.account_id), _part(origin.sender_id)
     if mid is None:
         return _join("read", account, sender, ABSENT, _time(origin), _digest(origin.item))
@@ -67,24 +73,28 @@ def of_comment(comment_id: str) -> str:
 
 
 def of_mention(account_id: str, media_id: str | None, comment_id: str | None) -> str:
-    return _join("men", _part(account_id), _part(media_id), _part(comment_id))
+    return _join("men", _part(account_id), media_id or ABSENT, _part(comment_id))
 
 
 def of_story_insights(media_id: str, entry_time: str | None) -> str:
     """The one id with the sending time in it: nothing else tells two counts of one story apart."""
-    return _join("si", _part(media_id), _part(entry_time))
+    return _join("si", media_id, _part(entry_time))
 
 
 def of_unknown(account_id: str, item: dict[str, Any]) -> str:
-    return _join("unk", _part(account_id), _digest(item))
+    return _join("unk", account_id, _digest(item))
 
 
 def _of_item(namespace: str, origin: Origin) -> str:
-    return _join(namespace, _part(origin.account_id), _part(origin.sender_id), _time(origin), _digest(origin.item))
+    return _join(namespace, origin.account_id, origin.sender_id or ABSENT, _time(origin), _digest(origin.item))
 
 
 def _join(namespace: str, *parts: str) -> str:
-    """`ig_{namespace}_{parts}`, or its hash where that would not do as an HTTP header value."""
+    """`ig_{namespace}_{parts}`, or its hash where that would not do as an HTTP header value.
+
+    Two facts must not join to one id. So one part may be anything, and every other is a time, a word of ours,
+    a digest, or went through `_part`; but where the digest is of the whole item, the sender is in it.
+    """
     full = "_".join(("ig", namespace, *parts))
     if len(full) <= MAX_CHARS and _SAFE.fullmatch(full):
         return full
@@ -92,10 +102,12 @@ def _join(namespace: str, *parts: str) -> str:
 
 
 def _part(value: str | None) -> str:
-    """A part that others follow. Escaped, so that ("a_b", "c") and ("a", "b_c") do not join to one id."""
+    """A part as it is, or escaped where ("a_b", "c") and ("a", "b_c") would join to one id."""
     if value is None:
         return ABSENT
-    return value.replace("%", "%25").replace("_", "%5F") if "_" in value or "%" in value else value
+    if value.isalnum() or _PLAIN.fullmatch(value):
+        return value
+    return _AMBIGUOUS.sub(lambda found: f"%{ord(found.group()):02X}", value)
 
 
 def _time(origin: Origin) -> str:

@@ -12,7 +12,7 @@ from lib.events import Event, Unknown
 from lib.parse_changes import parse_change
 from lib.parse_messaging import parse_messaging
 from lib.parse_subject import Place
-from lib.payloads import MAX_ID_CHARS, TEST_ENTRY_ID, Item, time_ms, walk
+from lib.payloads import MAX_TOPIC_CHARS, TEST_ENTRY_ID, Item, time_ms, walk
 
 
 class Parsed(msgspec.Struct, frozen=True):
@@ -86,5 +86,5 @@ def _unknown(place: Place, *, topic: str | None) -> Event:
         raw=place.raw,
         standby=place.standby,
         is_test=account_id == TEST_ENTRY_ID,
-        topic=topic[:MAX_ID_CHARS] if topic else None,
+        topic=topic[:MAX_TOPIC_CHARS] if topic else None,
     )

@@ -8,7 +8,7 @@ from lib.events import Comment, Event, Mention, Unknown
 from lib.parse_messaging import parse_messaging
 from lib.parse_subject import Base, Place, wraps_messaging
 from lib.payloads import (
-    MAX_ID_CHARS,
+    MAX_TOPIC_CHARS,
     TEST_ENTRY_ID,
     TEST_STORY_INSIGHTS,
     JsonObject,
@@ -100,4 +100,4 @@ def _unknown(field: str, change: JsonObject, place: Place, entry_time: object) -
         event_id = ids.of_story_insights(media_id, scalar_id(entry_time))
     else:
         event_id = ids.of_unknown(base["account_id"], change)
-    return Unknown(**base, event_id=event_id, topic=field[:MAX_ID_CHARS] or None)
+    return Unknown(**base, event_id=event_id, topic=field[:MAX_TOPIC_CHARS] or None)

@@ -26,7 +26,7 @@ from lib.events import (
 )
 from lib.parse_subject import Place, Subject, take_apart
 from lib.payloads import (
-    MAX_ID_CHARS,
+    MAX_TOPIC_CHARS,
     JsonObject,
     count,
     flag,
@@ -110,7 +110,8 @@ def _edit(subject: Subject) -> Event | None:
     mid, num_edit = scalar_id(body.get("mid")), count(body.get("num_edit"))
     if mid is None:
         return None
-    event_id = ids.of_edit(mid, num_edit, subject.origin)
+    as_written = scalar_id(body.get("num_edit")) if num_edit is None else str(num_edit)
+    event_id = ids.of_edit(mid, as_written, subject.origin)
     return Edit(**subject.base, event_id=event_id, mid=mid, text=text(body.get("text")), num_edit=num_edit)
 
 
@@ -119,7 +120,7 @@ _ACTIONS: dict[str, Literal["react", "unreact"]] = {"react": "react", "unreact":
 
 def _reaction(subject: Subject) -> Event | None:
     body = subject.body
-    mid, action = scalar_id(body.get("mid")), _ACTIONS.get(text(body.get("action")) or "")
+    mid, action = scalar_id(body.get("mid")), _action(body)
     if mid is None or action is None:
         return None
     return Reaction(
@@ -131,6 +132,13 @@ def _reaction(subject: Subject) -> Event | None:
         reaction=text(body.get("reaction")),
         emoji=text(body.get("emoji")),
     )
+
+
+def _action(body: JsonObject) -> Literal["react", "unreact"] | None:
+    """Without an action, a name or an emoji makes it a reaction; nothing at all may as well be the end of one."""
+    if body.get("action") is None:
+        return "react" if text(body.get("reaction")) or text(body.get("emoji")) else None
+    return _ACTIONS.get(text(body.get("action")) or "")
 
 
 def _postback(subject: Subject) -> Event:
@@ -211,7 +219,7 @@ def _unknown(subject: Subject) -> Event:
     kind = _UNKNOWN_KINDS.get(subject.key)
     account_id, item = subject.base["account_id"], subject.item
     event_id = ids.of_other(kind, subject.origin) if kind else ids.of_unknown(account_id, item)
-    topic = subject.key.removeprefix("?")[:MAX_ID_CHARS]
+    topic = subject.key.removeprefix("?")[:MAX_TOPIC_CHARS]
     return Unknown(**subject.base, event_id=event_id, topic=topic or None)
 
 

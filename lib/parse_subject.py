@@ -55,16 +55,20 @@ class Subject(NamedTuple):
 
 
 def wraps_messaging(value: JsonObject) -> bool:
-    """Whether the value of a change is a messaging item: the dashboard, and some apps, get them so."""
-    return any(isinstance(value.get(key), dict) for key in EVENT_KEYS)
+    """Whether the value of a change is a messaging item: the dashboard, and some apps, get them so.
+
+    By its parties or by what it is about, for a test of the dashboard lacks the one, a new event the other.
+    """
+    return any(isinstance(value.get(key), dict) for key in ("sender", "recipient", *EVENT_KEYS))
 
 
 def take_apart(item: JsonObject, place: Place) -> Subject:
     key, body = _topic_of(item)
     sender, recipient = party_id(item.get("sender")), party_id(item.get("recipient"))
     is_self = flag(item.get("is_self")) or flag(body.get("is_self"))
-    by_account = is_self or (key == "message" and flag(body.get("is_echo")))
-    direction = _direction(key, place.account_id, sender, recipient, by_account=by_account)
+    # The flags are for where `entry.id` is the account's app-scoped id, and matches no party.
+    by_account = is_self or flag(body.get("is_echo")) or (sender is not None and sender == place.account_id)
+    direction: Direction = "outbound" if by_account else "inbound"
     account_id = place.account_id or (recipient if direction == "inbound" else sender) or ids.ABSENT
     at_ms = time_ms(item.get("timestamp"))
     base = Base(
@@ -97,17 +101,6 @@ def _topic_of(item: JsonObject) -> tuple[str, JsonObject]:
 def _unreadable(key: str) -> str:
     """A topic that no builder answers to, for a key that holds nothing to read."""
     return f"?{key}"
-
-
-def _direction(
-    key: str, account_id: str | None, sender: str | None, recipient: str | None, *, by_account: bool
-) -> Direction:
-    if by_account:
-        return "outbound"
-    # Only people tap and read. Meta's own postback example names one id as entry and as sender.
-    if key in ("postback", "read") or sender is None or sender != account_id:
-        return "inbound"
-    return "outbound" if recipient not in (None, account_id) else "inbound"
 
 
 def _contact(account_id: str, sender: str | None, recipient: str | None, direction: Direction) -> str | None:

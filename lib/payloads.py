@@ -51,7 +51,10 @@ TEST_STORY_INSIGHTS: JsonObject = {
 }
 """What the App Dashboard's "Test" button sends, the same for everybody."""
 
-MAX_ID_CHARS = 255
+MAX_ID_BYTES = 512
+"""Three times what Meta's longest ids have, and three of them fit one key of a Postgres index (2704 bytes)."""
+
+MAX_TOPIC_CHARS = 255
 
 _LAST_SECOND = 4_102_444_800  # 2100-01-01; no plausible time in seconds is greater, and any in ms is
 _LAST_MS = _LAST_SECOND * 1000
@@ -107,7 +110,7 @@ def _items_of(entry: JsonObject) -> Iterator[Item]:
     containers: tuple[Container, ...] = ("messaging", "standby", "changes")
     for container in containers:
         found = entry.get(container)
-        for value in found if isinstance(found, list) else [] if found is None else [found]:
+        for value in found if isinstance(found, list) else [found] if found else []:
             yield Item(container, account_id, entry_time, value)
     if "field" in entry:
         # Instagram Login prints comments flat on the entry (Meta, "Instagram Platform: Webhooks, examples").
@@ -122,13 +125,14 @@ def _items_of(entry: JsonObject) -> Iterator[Item]:
 def scalar_id(value: object) -> str | None:
     """An id as a string: a 2021 capture has JSON numbers. None when empty, too long, or no scalar."""
     if isinstance(value, str):
-        return value if 0 < len(value) <= MAX_ID_CHARS else None
+        fits = len(value) <= MAX_ID_BYTES and (value.isascii() or len(value.encode()) <= MAX_ID_BYTES)
+        return value if value and fits else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, float) and not value.is_integer():
         return None
     digits = str(int(value))
-    return digits if len(digits) <= MAX_ID_CHARS else None
+    return digits if len(digits) <= MAX_ID_BYTES else None
 
 
 def party_id(value: object) -> str | None:

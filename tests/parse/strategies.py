@@ -11,7 +11,12 @@ from tests.parse.builders import ACCOUNT, PERSON, SENT_AT, change, from_account,
 _TEXTS = st.text(st.characters(exclude_categories=()), max_size=12)
 _ODD = [2**63, -(2**70), "1", "m1", "react", "0", "2021-09-08T06:34:04+0000", 1_569_262_485, "true"]
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | _TEXTS | st.sampled_from(_ODD)
-IDS = st.sampled_from([ACCOUNT, PERSON, "1", "2", "1_2", "_", "1_", "%5F", "a b", "é", "x" * 250, "\x00"])
+IDS = st.sampled_from(
+    [
+        *(ACCOUNT, PERSON, "1", "2", "1_2", "_", "1_", "_1", "%5F", "%2D", "-"),
+        *("<1_2>", "<1", "2>", "1>", "<1_", "a b", "é", "x" * 250, "\x00"),
+    ]
+)
 
 _MESSAGE = {
     "mid": "m1",

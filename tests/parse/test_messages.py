@@ -122,7 +122,7 @@ def test_an_unsend_by_the_person_is_inbound() -> None:
     )
 
 
-@pytest.mark.parametrize("mid", [None, "", [], {}, True, "x" * 256])
+@pytest.mark.parametrize("mid", [None, "", [], {}, True, "x" * 513, "é" * 257])
 def test_a_message_without_a_usable_mid_is_kept_as_unknown(mid: object) -> None:
     event = parse_one(item(message={"mid": mid, "text": "hi"}))
     assert (event.kind, event.topic, event.contact_id) == ("unknown", "message", PERSON)

@@ -68,8 +68,11 @@ def test_a_postback_to_oneself_carries_its_flag_on_the_item() -> None:
     )
 
 
-def test_only_people_tap_so_a_postback_without_the_self_flag_is_inbound() -> None:
-    assert parse_one(from_account(postback={"mid": "m1"})).direction == "inbound"
+@pytest.mark.parametrize("key", ["message", "postback", "reaction", "read", "referral", "some_future_event"])
+@pytest.mark.parametrize("recipient", [{"id": PERSON}, None])
+def test_what_the_account_itself_sent_is_outbound_and_its_contact_the_recipient(key: str, recipient: Any) -> None:
+    event = parse_one(from_account(recipient=recipient, **{key: {"mid": "m1", "action": "react"}}))
+    assert (event.direction, event.contact_id) == ("outbound", recipient and PERSON)
 
 
 def test_a_read_names_our_message_and_maybe_a_watermark() -> None:
@@ -142,8 +145,9 @@ def test_of_several_things_the_message_wins_then_the_order_of_the_keys_decides()
         {"message": {"is_deleted": True}},
         {"message_edit": {"num_edit": 1}},
         {"reaction": {"action": "react"}},
-        {"reaction": {"mid": "m1", "action": "shout"}},
-        {"reaction": {"mid": "m1", "action": ["react"]}},
+        {"reaction": {"mid": "m1", "action": "shout", "emoji": "❤"}},
+        {"reaction": {"mid": "m1", "action": ["react"], "emoji": "❤"}},
+        {"reaction": {"mid": "m1", "emoji": ["❤"]}},
         {"postback": []},
         {"referral": "r"},
     ],
