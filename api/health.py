@@ -23,7 +23,7 @@ async def health(request: Request) -> Response:
     try:
         here = instance()
     except BadConfiguration as error:
-        return json_response(503, body | {"status": "not_configured", "problems": error.names})
+        return json_response(503, body | {"status": "not_configured", "problems": error.problems})
     authorization = request.headers.get("authorization")
     if authorization is None:
         return json_response(200, body)

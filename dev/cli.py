@@ -4,12 +4,14 @@ Knows options and how things are shown. Each command's code is imported when it 
 quick and one broken part does not take the others along.
 """
 
+import contextlib
 import importlib
 import shutil
 from pathlib import Path
 
 import click
 
+from dev.demo import DEMO_NAME
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.lock import LOCK_NAME, is_running
 from dev.stack.options import stack_options
@@ -17,7 +19,7 @@ from dev.stack.options import stack_options
 # name: (module, attribute, the line in `--help`)
 ELSEWHERE = {
     "demo": (
-        "dev.demo",
+        "dev.demo.command",
         "demo",
         "Post varied sample webhooks through the whole pipeline and show what landed.",
     ),
@@ -92,16 +94,21 @@ def up(config: StackConfig) -> None:
     help="The directory to delete. Default: .local",
 )
 def reset(data_dir: Path) -> None:
-    """Delete the local database and logs (`make clean`)."""
+    """Delete the local database and logs, the demo's too (`make clean`)."""
     if not data_dir.exists():
         click.echo(f"Nothing to delete: {data_dir} does not exist.")
         return
-    if not (data_dir / LOCK_NAME).is_file():
+    stacks = [path for path in (data_dir, data_dir / DEMO_NAME) if (path / LOCK_NAME).is_file()]
+    if not stacks:
         raise click.ClickException(f"{data_dir} is no stack's data directory; delete it by hand if you mean to.")
-    if is_running(data_dir):
-        raise click.ClickException(f"A stack runs on {data_dir}: stop it first, with Ctrl-C where it runs.")
-    shutil.rmtree(data_dir)
-    click.echo(f"Deleted {data_dir}.")
+    for path in stacks:
+        if is_running(path):
+            raise click.ClickException(f"A stack runs on {path}: stop it first, with Ctrl-C where it runs.")
+    # The first holds the second. With the demo's alone, whatever else is in the directory is not ours.
+    shutil.rmtree(stacks[0])
+    with contextlib.suppress(OSError):
+        data_dir.rmdir()
+    click.echo(f"Deleted {stacks[0]}.")
 
 
 def main() -> None:

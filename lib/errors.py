@@ -1,22 +1,121 @@
-"""placeholder until GROUND."""
+"""Errors: the ones we raise ourselves, and `classify`, the one place that says what any error means.
 
-from collections.abc import Mapping
+Does no I/O, and is imported by every function: no client library is loaded for it. Must not know who asks.
 
-import msgspec
+The codes of a verdict, each for good:
+
+| code | kind |
+|---|---|
+| `invalid_payload`, `body_too_large`, `client_disconnected`, `wrong_signature` | permanent |
+| `bad_configuration` | permanent: a person has to change a setting |
+| `deadline_exceeded`, `in_progress`, `cancelled` | retryable |
+| `timeout`, `pool_exhausted`, `connection_failed`, `io_failed`, `unreadable_answer` | retryable |
+| `http_unavailable`, `http_rate_limited` | retryable |
+| `http_refused` | permanent |
+| `qstash_unavailable`, `qstash_rate_limited`, `qstash_rejected` | retryable |
+| `qstash_refused` | permanent |
+| `database_unavailable`, `database_rate_limited`, `database_overloaded`, `database_timeout` | retryable |
+| `database_conflict`, `database_schema_stale`, `database_read_only`, `database_fault` | retryable |
+| `database_refused`, `database_invalid_data`, `database_constraint`, `database_limit` | permanent |
+| `database_statement_refused`, `database_request_refused`, `database_raised` | permanent |
+| `graph_rate_limited`, `graph_private_reply_limited` | retryable |
+| `graph_unavailable`, `graph_timeout`, `graph_connection_failed` | retryable; for a send: outcome unknown |
+| `graph_already_sent` | already done |
+| `graph_token_invalid`, `graph_session_invalid` | permanent; the account needs its owner's log-in |
+| `graph_account_restricted`, `graph_app_blocked`, `graph_access_disabled`, `graph_policy_block` | permanent; stop |
+| `graph_refused`, `graph_invalid_parameter`, `graph_object_not_visible`, `graph_outside_window` | permanent |
+| `graph_no_such_person`, `graph_person_unavailable`, `graph_consent_missing`, `graph_thread_gone` | permanent |
+| `graph_already_replied`, `graph_comment_gone`, `graph_terms_not_accepted` | permanent |
+| `graph_permission_missing`, `graph_capability_missing` | permanent |
+| `unknown_error` | retryable |
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from lib.error_tables import BY_TYPE, of_database, of_status
+from lib.graph_verdicts import of_graph, of_graph_transport
+from lib.lenient import delay_in, delay_s, delay_until_s, whole_number
+from lib.verdict import UNKNOWN, Verdict, never, retry
+
+__all__ = [
+    "BadConfiguration",
+    "DeadlineExceeded",
+    "GraphError",
+    "GraphTransportError",
+    "InProgress",
+    "InvalidPayload",
+    "QueueRejected",
+    "UnreadableAnswer",
+    "Verdict",
+    "classify",
+]
+
+_TRACE_ID = re.compile(r"[A-Za-z0-9_+/=-]{1,64}")
+_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
+_SDK_STATUS = re.compile(r"Request failed with status: ([0-9]{3})\b")
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    retryable: bool
-    code: str
-    message: str
-    retry_after: float | None = None
-    account_stop: bool = False
-    already_done: bool = False
-    outcome_unknown: bool = False
-    status: int = 500
+class InvalidPayload(Exception):
+    """A body, or an id in it, that is not what it has to be. `path` is the field (`$.events[0].kind`)."""
+
+    def __init__(self, path: str | None, message: str) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path, self.message = path, message
+
+
+class BadConfiguration(Exception):
+    """Settings that are missing or wrong: by their names, what is wrong with each. Never a value."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The settings that are at fault."""
+        return tuple(self.problems)
+
+
+class DeadlineExceeded(Exception):
+    """Our own time ran out."""
+
+
+class InProgress(Exception):
+    """Another worker is at it; it is done, or free, in `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"another worker is at it, for {retry_after} s")
+        self.retry_after = retry_after
+
+
+class UnreadableAnswer(Exception):
+    """A dependency answered with something else than what was asked for."""
+
+
+class QueueRejected(Exception):
+    """QStash did not take a message: `status` where it named one, `reason` in our own words."""
+
+    def __init__(self, status: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class GraphTransportError(Exception):
+    """Meta gave no answer, or none that can be read. `request_left`: the request may have reached it."""
+
+    def __init__(self, *, kind: Literal["timeout", "connection"], request_left: bool, is_send: bool) -> None:
+        super().__init__(f"Graph API: {kind}")
+        self.kind, self.request_left, self.is_send = kind, request_left, is_send
 
 
 class GraphError(Exception):
+    """Meta refused a call (Meta, "Handling Errors"): its numbers, and none of its words.
+
+    `retry_after` is in seconds; `fbtrace_id` is what Meta's support asks for, within days.
+    """
+
     def __init__(
         self,
         *,
@@ -28,82 +127,133 @@ class GraphError(Exception):
         fbtrace_id: str | None = None,
         is_send: bool = False,
     ) -> None:
-        super().__init__(f"Graph {status} {code}/{subcode}")
+        super().__init__(f"Graph API: HTTP {status}, code {code}, subcode {subcode}, fbtrace_id {fbtrace_id}")
         self.status, self.code, self.subcode, self.is_transient = status, code, subcode, is_transient
         self.retry_after, self.fbtrace_id, self.is_send = retry_after, fbtrace_id, is_send
 
     @classmethod
     def from_response(cls, status: int, headers: Mapping[str, str], body: object, *, is_send: bool) -> "GraphError":
-        error = body.get("error", {}) if isinstance(body, dict) else {}
-        after = headers.get("retry-after")
+        """The error in an answer, however little of one is in it."""
+        error = body.get("error") if isinstance(body, Mapping) else None
+        fields: Mapping[str, object] = error if isinstance(error, Mapping) else {}
+        trace_id = fields.get("fbtrace_id")
         return cls(
             status=status,
-            code=error.get("code"),
-            subcode=error.get("error_subcode"),
-            is_transient=bool(error.get("is_transient")),
-            retry_after=float(after) if after else None,
+            code=whole_number(fields.get("code")),
+            subcode=whole_number(fields.get("error_subcode")),
+            is_transient=fields.get("is_transient") is True,
+            retry_after=delay_in(headers),
+            fbtrace_id=trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None,
             is_send=is_send,
         )
 
 
-class GraphTransportError(Exception):
-    def __init__(self, *, kind: str, request_left: bool, is_send: bool) -> None:
-        super().__init__(kind)
-        self.kind, self.request_left, self.is_send = kind, request_left, is_send
+def classify(error: BaseException | Mapping[str, object]) -> Verdict:
+    """What `error` means: any exception, or the error body of Graph, PostgREST or QStash. Never raises.
+
+    An exception is judged by its own type or the nearest base that is known, a group by its members: it is
+    permanent only if every one of them is.
+    """
+    try:
+        if isinstance(error, Mapping):
+            return _of_body(error)
+        if isinstance(error, BaseExceptionGroup):
+            return _of_group(error)
+        return _of_exception(error)
+    except Exception:
+        # The attributes of a stranger's error may hold anything, or raise when they are read.
+        return UNKNOWN
 
 
-class InvalidPayload(Exception):
-    def __init__(self, path: str | None, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path, self.message = path, message
+def _of_exception(error: BaseException) -> Verdict:
+    for kind in type(error).__mro__:
+        name = f"{kind.__module__}.{kind.__qualname__}"
+        if name in _BY_ATTRIBUTES:
+            return _BY_ATTRIBUTES[name](error)
+        if name in BY_TYPE:
+            return BY_TYPE[name]
+    return UNKNOWN
 
 
-class DeadlineExceeded(Exception): ...
+def _of_group(group: BaseExceptionGroup[BaseException]) -> Verdict:
+    verdicts = [classify(member) for member in group.exceptions]
+    return next((verdict for verdict in verdicts if verdict.retryable), verdicts[0])
 
 
-class UnreadableAnswer(Exception): ...
+def _of_body(body: Mapping[str, object]) -> Verdict:
+    """Graph's `{"error": {code, …}}`, PostgREST's `{code, message, …}`, QStash's `{"error": …, "status"?}`."""
+    error = body.get("error")
+    if isinstance(error, Mapping):
+        return _of_graph_error(GraphError.from_response(0, {}, body, is_send=False))
+    if "code" in body:
+        return of_database(body["code"])
+    return of_status(whole_number(body.get("status")), "qstash")
 
 
-class InProgress(Exception):
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(retry_after)
-        self.retry_after = retry_after
+def _of_invalid_payload(error: InvalidPayload) -> Verdict:
+    # msgspec quotes a value it does not know ("Invalid enum value '…'"), and it may be somebody's words.
+    words = _QUOTED.sub("…", str(error.message))[:500]
+    return never("invalid_payload", f"{error.path}: {words}" if error.path else words)
 
 
-class BadConfiguration(Exception):
-    def __init__(self, names: tuple[str, ...]) -> None:
-        super().__init__("missing: " + ", ".join(names))
-        self.names = names
+def _of_bad_configuration(error: BadConfiguration) -> Verdict:
+    return never("bad_configuration", " ".join(error.problems.values()), status=500)
 
 
-class QueueRejected(Exception):
-    def __init__(self, status: int | None, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.reason = status, reason
+def _of_in_progress(error: InProgress) -> Verdict:
+    return retry("in_progress", "another worker is at it", status=503, retry_after=delay_s(error.retry_after))
 
 
-def classify(error: BaseException) -> Verdict:
-    if isinstance(error, InvalidPayload):
-        return Verdict(False, "invalid_payload", str(error), status=400)
-    if isinstance(error, BadConfiguration):
-        return Verdict(False, "bad_configuration", str(error), status=500)
-    if isinstance(error, DeadlineExceeded):
-        return Verdict(True, "deadline_exceeded", "out of time")
-    if isinstance(error, InProgress):
-        return Verdict(True, "in_progress", "another worker", retry_after=error.retry_after, status=503)
-    if isinstance(error, GraphTransportError):
-        return Verdict(True, "graph_" + error.kind, "", outcome_unknown=error.is_send and error.request_left)
-    if isinstance(error, GraphError):
-        if error.code == 190:
-            return Verdict(False, "graph_token_invalid", "", account_stop=True)
-        if error.code in (4, 17, 32, 613) or error.status == 429:
-            return Verdict(True, "graph_rate_limited", "", retry_after=error.retry_after)
-        if error.is_transient or error.status >= 500:
-            return Verdict(True, "graph_transient", "", outcome_unknown=error.is_send)
-        return Verdict(False, f"graph_{error.code}", "", status=400)
-    if type(error).__name__ == "APIError":
-        code = str(getattr(error, "code", ""))
-        if code[:2] in ("22", "23", "42"):
-            return Verdict(False, "postgres_" + code, "", status=400)
-        return Verdict(True, "postgrest_" + code, str(error))
-    return Verdict(True, "unknown_error", type(error).__name__)
+def _of_queue_rejected(error: QueueRejected) -> Verdict:
+    verdict = of_status(whole_number(error.status), "qstash")
+    return retry("qstash_rejected", "QStash did not take a message", status=502) if verdict is UNKNOWN else verdict
+
+
+def _of_graph_error(error: GraphError) -> Verdict:
+    return of_graph(
+        whole_number(error.code),
+        whole_number(error.subcode),
+        status=whole_number(error.status),
+        is_transient=error.is_transient is True,
+        retry_after=delay_s(error.retry_after),
+        is_send=bool(error.is_send),
+    )
+
+
+def _of_graph_transport(error: GraphTransportError) -> Verdict:
+    return of_graph_transport(error.kind, may_be_done=bool(error.is_send and error.request_left))
+
+
+def _of_http_status(error: Any) -> Verdict:
+    response = error.response
+    return of_status(whole_number(response.status_code), "http", retry_after=delay_in(response.headers))
+
+
+def _of_qstash(error: BaseException) -> Verdict:
+    """The SDK (3.4.0) has the status in its message alone, in front of the body."""
+    found = _SDK_STATUS.match(str(error.args[0])) if error.args else None
+    return of_status(whole_number(found.group(1)) if found else None, "qstash")
+
+
+def _of_qstash_limit(error: Any) -> Verdict:
+    return of_status(429, "qstash", retry_after=delay_until_s(error.reset))
+
+
+def _of_postgrest(error: Any) -> Verdict:
+    return of_database(error.code)
+
+
+_BY_ATTRIBUTES: Final[Mapping[str, Callable[[Any], Verdict]]] = {
+    f"{__name__}.InvalidPayload": _of_invalid_payload,
+    f"{__name__}.BadConfiguration": _of_bad_configuration,
+    f"{__name__}.InProgress": _of_in_progress,
+    f"{__name__}.QueueRejected": _of_queue_rejected,
+    f"{__name__}.GraphError": _of_graph_error,
+    f"{__name__}.GraphTransportError": _of_graph_transport,
+    "httpx.HTTPStatusError": _of_http_status,
+    "qstash.errors.QStashError": _of_qstash,
+    "qstash.errors.RateLimitExceededError": _of_qstash_limit,
+    "qstash.errors.DailyMessageLimitExceededError": _of_qstash_limit,
+    "postgrest.exceptions.APIError": _of_postgrest,
+}
+"""Types whose attributes say what they mean; `BY_TYPE` has those that say it by themselves."""

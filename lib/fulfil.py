@@ -20,8 +20,6 @@ PROFILE_TIMEOUT_S = 4.0
 PROFILE_SHARE = 0.5
 """Of what time is left, the part a profile may take; the replies need the rest."""
 
-TOKEN_CODES = frozenset({"graph_token_invalid", "graph_session_invalid"})
-
 _log = log.get(__name__)
 
 
@@ -73,11 +71,12 @@ class Fulfilment:
 
     async def _stop_account(self, account_id: str, enrichment: Enrichment, attempts: Iterable[Attempt]) -> None:
         verdicts = [enrichment.verdict, *(attempt.verdict for attempt in attempts)]
-        stop = next((verdict for verdict in verdicts if verdict is not None and verdict.account_stop), None)
-        if stop is not None:
-            state = "needs_reauth" if stop.code in TOKEN_CODES else "stopped"
-            _log.error("Account stopped", account_id=account_id, state=state, code=stop.code)
-            await self._store.mark_account(account_id, state=state, code=stop.code)
+        for verdict in verdicts:
+            if verdict is not None and verdict.account_state is not None:
+                state, code = verdict.account_state, verdict.code
+                _log.error("Account stopped", account_id=account_id, state=state, code=code)
+                await self._store.mark_account(account_id, state=state, code=code)
+                return
 
 
 def _in_order(recorded: Recorded) -> list[ClaimedEffect]:

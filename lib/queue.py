@@ -74,16 +74,19 @@ class Queue:
         """Publishes one next-phase message to `PHASE3_URL`.
 
         The deduplication id makes a repetition safe inside QStash's ten minutes; beyond that the receiver
-        has the same id in `payload["event_id"]`. Raises what the SDK raises.
+        has the same id in `payload["event_id"]`. Raises what the SDK raises, and `QueueRejected`.
         """
-        answer = await self._client().message.publish_json(
-            url=self._settings.phase3_url,
-            body=dict(payload),
-            deduplication_id=f"ig_phase3_{payload['event_id']}",
-            retries=DELIVERY_RETRIES,
-            label=PHASE3_LABEL,
-            headers=self._forwarded_headers(self._settings.phase3_url),
-        )
+        try:
+            answer = await self._client().message.publish_json(
+                url=self._settings.phase3_url,
+                body=dict(payload),
+                deduplication_id=f"ig_phase3_{payload['event_id']}",
+                retries=DELIVERY_RETRIES,
+                label=PHASE3_LABEL,
+                headers=self._forwarded_headers(self._settings.phase3_url),
+            )
+        except json.JSONDecodeError:
+            raise QueueRejected(status=None, reason="the answer is not JSON") from None
         if isinstance(answer, list):
             raise QueueRejected(status=None, reason="answered as for a URL group")
         return Published(answer.message_id, bool(answer.deduplicated))

@@ -13,14 +13,17 @@ from starlette.responses import Response
 from lib.errors import Verdict
 
 BODY_LIMIT_BYTES = 4_500_000
+"""Most bytes Vercel hands to a function (Vercel, "Functions limits")."""
+
+META_RETRY_AFTER_S = 5
 
 
-class BodyTooLarge(Exception):  # noqa: N818
+class BodyTooLarge(Exception):
     """The request body is over the limit of the platform."""
 
 
-class Refused(Exception):  # noqa: N818
-    """A request that gets a 4xx, and nothing else happens."""
+class Refused(Exception):
+    """A request that gets a 4xx, and nothing else happens. `message` may not quote the request."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(code)
@@ -32,28 +35,25 @@ class Refused(Exception):  # noqa: N818
 
 
 def json_response(status: int, body: object, headers: Mapping[str, str] | None = None) -> Response:
+    """`body` as JSON."""
     return Response(msgspec.json.encode(body), status, dict(headers or {}), "application/json")
 
 
 def error_body(verdict: Verdict, **extra: object) -> dict[str, object]:
+    """`{"error": {kind, code, status, message, …}}`; what of `extra` is None is left out."""
     return {
         "error": {
             "kind": "retryable" if verdict.retryable else "permanent",
             "code": verdict.code,
             "status": verdict.status,
             "message": verdict.message,
-            **extra,
+            **{name: value for name, value in extra.items() if value is not None},
         }
     }
 
 
-def error_response(
-    verdict: Verdict, *, status: int, headers: Mapping[str, str] | None = None, **extra: object
-) -> Response:
-    return json_response(status, error_body(verdict, **extra), headers)
-
-
 async def read_body(request: Request, *, limit_bytes: int = BODY_LIMIT_BYTES) -> bytes:
+    """The whole body. Raises `BodyTooLarge` as soon as it is known to be, `ClientDisconnect` where it stops."""
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:12]) > limit_bytes:
         raise BodyTooLarge
@@ -68,16 +68,24 @@ async def read_body(request: Request, *, limit_bytes: int = BODY_LIMIT_BYTES) ->
 
 
 def for_consumer(verdict: Verdict, **extra: object) -> Response:
+    """The answer that makes QStash do what `verdict` says.
+
+    QStash retries every status outside 2xx but one: 489 with `Upstash-NonRetryable-Error` (Upstash, "Retry").
+    It waits as long as `Retry-After` says instead of its own back-off.
+    """
+    body = error_body(verdict, **extra)
     if not verdict.retryable:
-        return error_response(verdict, status=489, headers={"Upstash-NonRetryable-Error": "true"}, **extra)
+        return json_response(489, body, {"Upstash-NonRetryable-Error": "true"})
     if verdict.retry_after is not None:
-        return error_response(verdict, status=503, headers={"Retry-After": retry_after(verdict.retry_after)}, **extra)
-    return error_response(verdict, status=500, **extra)
+        return json_response(503, body, {"Retry-After": retry_after(verdict.retry_after)})
+    return json_response(500, body)
 
 
-def for_meta_retry(body: object, retry_after_s: float = 5) -> Response:
-    return json_response(503, body, {"Retry-After": retry_after(retry_after_s)})
+def for_meta_retry(body: object) -> Response:
+    """The answer that makes Meta deliver the webhook again."""
+    return json_response(503, body, {"Retry-After": str(META_RETRY_AFTER_S)})
 
 
 def retry_after(seconds: float) -> str:
+    """`seconds` as a header value: whole, rounded up, at least one."""
     return str(max(1, math.ceil(seconds)))

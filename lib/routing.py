@@ -13,10 +13,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from lib import log
-from lib.errors import BadConfiguration, InvalidPayload, classify
-from lib.responses import BodyTooLarge, Refused, error_body, error_response, json_response
+from lib.errors import BadConfiguration, InvalidPayload, Verdict, classify
+from lib.responses import BodyTooLarge, Refused, error_body, json_response, retry_after
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+RETRY_AFTER_S = 5
 
 _log = log.get(__name__)
 
@@ -31,9 +33,9 @@ def function(**handlers: Handler) -> Starlette:
     ]
     allowed = ", ".join(sorted(method.upper() for method in handlers))
 
-    async def refuse(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        return json_response(status, {"error": {"status": status, "allowed": allowed}}, {"Allow": allowed})
+    async def refuse(_request: Request, _error: Exception) -> Response:
+        refused = Refused(405, "method_not_allowed", f"this route takes {allowed}")
+        return json_response(refused.status, refused.body(), {"Allow": allowed})
 
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
@@ -53,16 +55,21 @@ def _answer(request: Request, error: Exception) -> Response:
         _log.warning("Request refused", path=request.url.path, status=error.status, code=error.code)
         return json_response(error.status, error.body())
     verdict = classify(error)
-    fields = {"path": request.url.path, "code": verdict.code, "error_type": type(error).__name__}
-    if isinstance(error, BodyTooLarge):
-        return error_response(verdict, status=413)
-    if isinstance(error, InvalidPayload):
-        _log.warning("Request refused", **fields)
-        return json_response(400, error_body(verdict, path=error.path))
-    if isinstance(error, ClientDisconnect):
-        return error_response(verdict, status=400)
+    status = _status_of(error, verdict)
+    fields = {"path": request.url.path, "status": status, "code": verdict.code, "error_type": type(error).__name__}
     if isinstance(error, BadConfiguration):
         _log.error("Not configured", **fields, variables=list(error.names))
-        return error_response(verdict, status=503, headers={"Retry-After": "60"})
-    _log.exception("Request failed", **fields)
-    return error_response(verdict, status=503 if verdict.retryable else 500, headers={"Retry-After": "5"})
+    elif status < 500:
+        _log.warning("Request refused", **fields)
+    else:
+        _log.exception("Request failed", **fields)
+    headers = {"Retry-After": retry_after(verdict.retry_after or RETRY_AFTER_S)} if status == 503 else None
+    where = error.path if isinstance(error, InvalidPayload) else None
+    return json_response(status, error_body(verdict, path=where), headers)
+
+
+def _status_of(error: Exception, verdict: Verdict) -> int:
+    """The sender's fault is said to the sender; everything else is ours, and worth sending again where it may heal."""
+    if isinstance(error, BodyTooLarge | InvalidPayload | ClientDisconnect):
+        return verdict.status
+    return 503 if verdict.retryable or isinstance(error, BadConfiguration) else 500

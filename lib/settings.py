@@ -1,76 +1,224 @@
-"""placeholder until GROUND."""
+"""Every environment variable of the functions: read once, typed, checked, and explained where it is wrong.
 
-from collections.abc import Mapping
-from typing import Literal
+Knows names, defaults and where each value is found. Must not read the environment itself (the caller passes
+it), nor let a value into a message: some of them are secrets.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeVar, cast, get_args
+from urllib.parse import urlsplit
 
 import msgspec
 
 from lib.errors import BadConfiguration
+from lib.variables import DEFAULTS, NEEDED, WHERE
+
+LoginFlavour = Literal["instagram", "facebook"]
+RepliesMode = Literal["on", "dry_run", "off"]
+ReplyMatch = Literal["first", "all"]
+
+LOCAL_BASE_URL = "http://localhost:3000"
+"""Where `vercel dev` and `make dev` serve the functions."""
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
+_MAX_WHOLE = 10 * 365 * 86400
+"""Ten years of seconds."""
+
+T = TypeVar("T")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one function instance. URLs have no slash at the end; `""` is "not set"."""
+
     instagram_app_secrets: tuple[str, ...]
+    """The first is current, the others are accepted while they are being rotated out."""
     instagram_verify_token: str
     internal_api_secret: str
     qstash_token: str
     qstash_url: str
     qstash_current_signing_key: str
-    qstash_next_signing_key: str = ""
+    qstash_next_signing_key: str
+    qstash_redact_body: bool
     supabase_url: str
     supabase_service_role_key: str
-    instagram_access_token: str = ""
-    instagram_account_id: str = ""
-    instagram_login_flavour: Literal["instagram", "facebook"] = "instagram"
-    graph_api_version: str = "v26.0"
-    graph_instagram_url: str = "https://graph.instagram.com"
-    graph_facebook_url: str = "https://graph.facebook.com"
-    phase3_url: str = ""
-    profile_max_age_s: int = 86400
-    replies_mode: Literal["on", "dry_run", "off"] = "on"
-    reply_match: Literal["first", "all"] = "first"
-    qstash_redact_body: bool = False
-    log_level: str = "INFO"
-    vercel_automation_bypass_secret: str = ""
+    instagram_access_token: str
+    instagram_account_id: str
+    instagram_login_flavour: LoginFlavour
+    graph_api_version: str
+    graph_instagram_url: str
+    graph_facebook_url: str
+    phase3_url: str
+    profile_max_age_s: int
+    raw_retention_days: int
+    cron_secret: str
+    replies_mode: RepliesMode
+    reply_match: ReplyMatch
+    log_level: str
+    vercel_automation_bypass_secret: str
     base_url: str
+    """Where this deployment is reached: QStash delivers below it, and its signature names it."""
 
     @property
     def qstash_signing_keys(self) -> tuple[str, ...]:
-        return (self.qstash_current_signing_key, self.qstash_next_signing_key)
-
-
-NEEDED = (
-    "INSTAGRAM_APP_SECRET",
-    "INSTAGRAM_VERIFY_TOKEN",
-    "INTERNAL_API_SECRET",
-    "QSTASH_TOKEN",
-    "QSTASH_CURRENT_SIGNING_KEY",
-    "SUPABASE_URL",
-    "SUPABASE_SERVICE_ROLE_KEY",
-)
+        """The current key, then the next one where it is set (Upstash, "Roll Your Signing Keys")."""
+        keys = (self.qstash_current_signing_key, self.qstash_next_signing_key)
+        return tuple(key for key in keys if key)
 
 
 def presence(env: Mapping[str, str]) -> dict[str, bool]:
-    return {name: bool(env.get(name)) for name in NEEDED}
+    """Which of the needed settings are there: names, never values."""
+    return {name: bool(env.get(name, "").strip()) for name in NEEDED}
 
 
 def load(env: Mapping[str, str]) -> Settings:
-    missing = [name for name in NEEDED if not env.get(name)]
-    if missing:
-        raise BadConfiguration(tuple(missing))
-    g = env.get
-    return Settings(
-        instagram_app_secrets=tuple(s.strip() for s in env["INSTAGRAM_APP_SECRET"].split(",")),
-        instagram_verify_token=env["INSTAGRAM_VERIFY_TOKEN"],
-        internal_api_secret=env["INTERNAL_API_SECRET"],
-        qstash_token=env["QSTASH_TOKEN"],
-        qstash_url=g("QSTASH_URL", "https://qstash.upstash.io"),
-        qstash_current_signing_key=env["QSTASH_CURRENT_SIGNING_KEY"],
-        qstash_next_signing_key=g("QSTASH_NEXT_SIGNING_KEY", ""),
-        supabase_url=env["SUPABASE_URL"],
-        supabase_service_role_key=env["SUPABASE_SERVICE_ROLE_KEY"],
-        instagram_access_token=g("INSTAGRAM_ACCESS_TOKEN", ""),
-        graph_instagram_url=g("GRAPH_INSTAGRAM_URL", ""),
-        graph_facebook_url=g("GRAPH_FACEBOOK_URL", ""),
-        phase3_url=g("PHASE3_URL", ""),
-        base_url=g("PUBLIC_URL", ""),
+    """The settings in `env`. Raises `BadConfiguration` with every variable that is missing or wrong, not just
+    the first, each with what is wrong and where its value is found.
+    """
+    read = _Reader(env)
+    settings = Settings(
+        instagram_app_secrets=read.listed("INSTAGRAM_APP_SECRET"),
+        instagram_verify_token=read.text("INSTAGRAM_VERIFY_TOKEN"),
+        internal_api_secret=read.text("INTERNAL_API_SECRET"),
+        qstash_token=read.text("QSTASH_TOKEN"),
+        qstash_url=read.url("QSTASH_URL"),
+        qstash_current_signing_key=read.text("QSTASH_CURRENT_SIGNING_KEY"),
+        qstash_next_signing_key=read.text("QSTASH_NEXT_SIGNING_KEY"),
+        qstash_redact_body=read.flag("QSTASH_REDACT_BODY"),
+        supabase_url=read.url("SUPABASE_URL"),
+        supabase_service_role_key=read.checked("SUPABASE_SERVICE_ROLE_KEY", _service_role_key),
+        instagram_access_token=read.text("INSTAGRAM_ACCESS_TOKEN"),
+        instagram_account_id=read.text("INSTAGRAM_ACCOUNT_ID"),
+        instagram_login_flavour=cast("LoginFlavour", read.one_of("INSTAGRAM_LOGIN_FLAVOUR", get_args(LoginFlavour))),
+        graph_api_version=read.checked("GRAPH_API_VERSION", _version),
+        graph_instagram_url=read.url("GRAPH_INSTAGRAM_URL"),
+        graph_facebook_url=read.url("GRAPH_FACEBOOK_URL"),
+        phase3_url=read.checked("PHASE3_URL", _destination),
+        profile_max_age_s=read.whole("PROFILE_MAX_AGE_S", "seconds"),
+        raw_retention_days=read.whole("RAW_RETENTION_DAYS", "days"),
+        cron_secret=read.text("CRON_SECRET"),
+        replies_mode=cast("RepliesMode", read.one_of("REPLIES_MODE", get_args(RepliesMode))),
+        reply_match=cast("ReplyMatch", read.one_of("REPLY_MATCH", get_args(ReplyMatch))),
+        log_level=read.one_of("LOG_LEVEL", _LEVELS),
+        vercel_automation_bypass_secret=read.text("VERCEL_AUTOMATION_BYPASS_SECRET"),
+        base_url=_base_url(read),
     )
+    if read.problems:
+        raise BadConfiguration(read.problems)
+    return settings
+
+
+def _base_url(read: "_Reader") -> str:
+    """`PUBLIC_URL`; in production our own domain, else Vercel's; else the deployment's own; else this laptop.
+
+    Vercel, "System environment variables": its URLs come without a scheme.
+    """
+    public = read.url("PUBLIC_URL")
+    if public:
+        return public
+    in_production = read.text("VERCEL_ENV") == "production"
+    names = ("PRODUCTION_DOMAIN", "VERCEL_PROJECT_PRODUCTION_URL") if in_production else ()
+    return next((url for name in (*names, "VERCEL_URL") if (url := read.domain(name))), LOCAL_BASE_URL)
+
+
+class _Reader:
+    """Reads variables and remembers what is wrong with each; blanks around a value are a slip of the copier."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.problems: dict[str, str] = {}
+
+    def text(self, name: str) -> str:
+        value = self._env.get(name, "").strip()
+        if not value and name in NEEDED:
+            self._complain(name, "is not set")
+        return value or DEFAULTS.get(name, "")
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        parts = tuple(part.strip() for part in self.text(name).split(","))
+        if len(parts) > 1 and not all(parts):
+            self._complain(name, "has an empty part between its commas")
+        return parts
+
+    def checked(self, name: str, check: Callable[[str], str | None]) -> str:
+        """A value that `check` has no complaint about."""
+        value = self.text(name)
+        complaint = check(value) if value else None
+        if complaint:
+            self._complain(name, complaint)
+        return value
+
+    def url(self, name: str) -> str:
+        """A URL that paths are appended to."""
+        return self.checked(name, _base).rstrip("/")
+
+    def domain(self, name: str) -> str:
+        """A host name, scheme or not, as an HTTPS URL."""
+        host = self.text(name).removeprefix("https://").rstrip("/")
+        if host and (complaint := _base(f"https://{host}")):
+            self._complain(name, complaint)
+        return f"https://{host}" if host else ""
+
+    def one_of(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name)
+        found = next((choice for choice in choices if choice.lower() == value.lower()), None)
+        if found is None:
+            self._complain(name, f"must be one of {', '.join(choices)}")
+        return found or DEFAULTS[name]
+
+    def flag(self, name: str) -> bool:
+        return self.one_of(name, ("false", "true")) == "true"
+
+    def whole(self, name: str, unit: str) -> int:
+        value = self.text(name)
+        if not (value.isascii() and value.isdigit() and 0 < int(value[:12]) <= _MAX_WHOLE):
+            self._complain(name, f"must be a whole number of {unit}, one or more")
+            return int(DEFAULTS[name])
+        return int(value)
+
+    def _complain(self, name: str, complaint: str) -> None:
+        where = WHERE.get(name)
+        self.problems[name] = f"{name} {complaint}. {where}" if where else f"{name} {complaint}."
+
+
+def _destination(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in value):
+        return "must be a URL that begins with https:// (or http:// on a laptop)"
+    return None
+
+
+def _base(value: str) -> str | None:
+    complaint = _destination(value)
+    if complaint is None and ("?" in value or "#" in value):
+        return "must be a URL without ? and #"
+    return complaint
+
+
+def _version(value: str) -> str | None:
+    return None if _VERSION.fullmatch(value) else "must look like v26.0"
+
+
+def _service_role_key(value: str) -> str | None:
+    """The mistake everybody makes once is to take the other key (Supabase, "Understanding API keys")."""
+    role = "anon" if value.startswith("sb_publishable_") else _role_in_jwt(value)
+    if role not in (None, "service_role"):
+        return "is the public key, which row-level security keeps out"
+    return None
+
+
+def _role_in_jwt(value: str) -> str | None:
+    try:
+        payload = value.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return str(claims["role"])
+    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
+        return None

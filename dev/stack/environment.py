@@ -11,8 +11,8 @@ from dev.stack import keys
 from dev.stack.errors import StackError
 
 # What a child may not pick up by accident: the shell's own pipeline settings, and libpq's and PostgREST's.
-OURS = ("INSTAGRAM_", "QSTASH_", "SUPABASE_", "GRAPH_", "VERCEL", "REPL", "PROFILE_", "PG")
-OURS_EXACTLY = ("INTERNAL_API_SECRET", "PHASE3_URL", "LOG_LEVEL", "PUBLIC_URL", "PRODUCTION_DOMAIN")
+OURS = ("INSTAGRAM_", "QSTASH_", "SUPABASE_", "GRAPH_", "VERCEL", "REPL", "PROFILE_", "RAW_", "PG")
+OURS_EXACTLY = ("INTERNAL_API_SECRET", "CRON_SECRET", "PHASE3_URL", "LOG_LEVEL", "PUBLIC_URL", "PRODUCTION_DOMAIN")
 
 
 def user_settings(root: Path) -> dict[str, str]:
@@ -66,6 +66,7 @@ def functions_environment(
         "INSTAGRAM_APP_SECRET": keys.APP_SECRET,
         "INSTAGRAM_VERIFY_TOKEN": keys.VERIFY_TOKEN,
         "INTERNAL_API_SECRET": keys.INTERNAL_SECRET,
+        "CRON_SECRET": keys.CRON_SECRET,
         "PUBLIC_URL": functions_url,
         "LOG_LEVEL": "INFO",
     }

@@ -19,6 +19,7 @@ PUBLISHABLE_KEY = "sb_publishable_local_development"
 APP_SECRET = "local-app-secret"
 VERIFY_TOKEN = "local-verify-token"
 INTERNAL_SECRET = "local-internal-secret"
+CRON_SECRET = "local-cron-secret"
 ACCESS_TOKEN = "local-access-token"
 ACCOUNT_ID = "17841400000000000"
 

@@ -215,3 +215,13 @@ def test_the_next_phase_gets_each_event_once_under_its_label(world: World) -> No
     row = world.row("select * from outbox")
     assert (row["kind"], row["state"]) == ("next_phase", "sent")
     assert row["mid"].startswith("msg_")
+
+
+def test_a_next_phase_that_qstash_answered_with_nonsense_is_published_again(world: World) -> None:
+    body = webhook(message("on you go"))
+    with receiver() as next_phase, world.stack.functions({"PHASE3_URL": next_phase.url}) as base_url:
+        with world.qstash_fault(publish="garbage"):
+            assert world.post_webhook(body, base_url=base_url).status_code == 503
+        assert world.post_webhook(body, base_url=base_url).status_code == 200
+        world.settle()
+    assert len(next_phase.bodies) == 1

@@ -1,0 +1,7 @@
+"""`make demo`: the whole pipeline on this machine, shown to somebody who sees it for the first time.
+
+Must not be imported by anything that is deployed.
+"""
+
+DEMO_NAME = "demo"
+"""The demo's own data directory, inside that of the stack."""

@@ -1,0 +1,120 @@
+"""What the tables must hold after the demo, what they do hold, and where the two differ.
+
+Pure. The expected counts come from the samples (their index says the kinds, the parser the ids), never from
+what was found. Must not know how anything is posted, read or shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from dev.demo.story import RULES, Post
+from lib.events import Comment, Echo, Event, Mention, Message, Postback, Reaction
+from lib.replies import RuleBook
+
+Rows: TypeAlias = Sequence[Mapping[str, Any]]
+Snapshot: TypeAlias = Mapping[str, Rows]
+"""Every row of every table, by table."""
+
+Counts: TypeAlias = Mapping[str, int]
+"""By what is counted, in words."""
+
+
+def expected(posts: Sequence[Post], *, direct: int, echoes: bool) -> Counts:
+    """The counts after `posts`, each posted any number of times; `direct` of their events found QStash away."""
+    events = {event.event_id: event for post in posts for event in post.events}
+    replies = reply_count(events.values())
+    kinds = Counter(kind for post in posts for kind in post.kinds)
+    kinds["echo"] += replies if echoes else 0
+    every = list(events.values())
+    messages = [event for event in every if isinstance(event, Message | Echo | Postback)]
+    return {
+        "events in the ledger": kinds.total(),
+        "events processed": kinds.total(),
+        "events lost": 0,
+        "events by the queue": kinds.total() - direct,
+        "events by the direct road": direct,
+        **{f"events of kind {kind}": count for kind, count in sorted(kinds.items())},
+        "messages": len({event.mid or event.event_id for event in messages}) + replies,
+        "reactions": len({(event.mid, event.actor_id) for event in every if isinstance(event, Reaction)}),
+        "comments": len({event.comment_id for event in every if isinstance(event, Comment)}),
+        "mentions": sum(isinstance(event, Mention) for event in every),
+        "profiles": len({event.contact_id for event in every if not (event.is_test or event.is_self)} - {None}),
+        "replies sent": replies,
+        "replies Instagram received": replies,
+        "replies sent twice": 0,
+        "dead letters": 0,
+    }
+
+
+def found(snapshot: Snapshot, sent: Rows, posts: Sequence[Post]) -> Counts:
+    """The same counts, of what there is. `sent` is every message Instagram's stand-in received."""
+    events, outbox = snapshot["events"], snapshot["outbox"]
+    processed = {row["event_id"] for row in events if row["processed_at"] is not None}
+    kinds = Counter(row["kind"] for row in events)
+    roads = Counter(row["via"] for row in events)
+    replies = [row for row in outbox if row["kind"] in ("dm", "private_reply") and row["state"] == "sent"]
+    return {
+        "events in the ledger": len(events),
+        "events processed": len(processed),
+        "events lost": len({event.event_id for post in posts for event in post.events} - processed),
+        "events by the queue": roads["queue"],
+        "events by the direct road": roads["direct"],
+        **{f"events of kind {kind}": count for kind, count in sorted(kinds.items())},
+        "messages": sum(not row["is_placeholder"] for row in snapshot["messages"]),
+        "reactions": len(snapshot["reactions"]),
+        "comments": len(snapshot["comments"]),
+        "mentions": len(snapshot["mentions"]),
+        "profiles": len(snapshot["profiles"]),
+        "replies sent": len(replies),
+        "replies Instagram received": len(sent),
+        "replies sent twice": len({one["message_id"] for one in sent} - {row["mid"] for row in outbox}),
+        "dead letters": len(snapshot["dead_letters"]),
+    }
+
+
+def wrong(expected: Counts, found: Counts) -> list[str]:
+    """A sentence for each count that is not as expected; [] when all are right."""
+    return [
+        f"expected {expected.get(what, 0)} {what}, found {found.get(what, 0)}"
+        for what in {**expected, **found}
+        if expected.get(what, 0) != found.get(what, 0)
+    ]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The last words, and the exit status that goes with them."""
+
+    exit_code: int
+    text: str
+
+
+def verdict(expected: Counts, found: Counts) -> Verdict:
+    """Good only if every count is right."""
+    mistakes = wrong(expected, found)
+    if mistakes:
+        return Verdict(1, "\n".join([f"{len(mistakes)} of {len(expected)} counts are wrong:", *mistakes]))
+    return Verdict(
+        0,
+        f"{found['events in the ledger']} events, {found['events processed']} processed, {found['events lost']} lost, "
+        f"{found['replies sent twice']} doubled. All counts are right.",
+    )
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[str]:
+    """What changed between two snapshots, a sentence a table; [] when every row is as it was."""
+    said = []
+    for table in sorted({*before, *after}):
+        old, new = before.get(table, []), after.get(table, [])
+        changed = sum(row not in old for row in new) + sum(row not in new for row in old)
+        if changed or len(old) != len(new):
+            said.append(f"{table}: {len(old)} rows before, {len(new)} after, {changed} in one and not in the other")
+    return said
+
+
+def reply_count(events: Iterable[Event]) -> int:
+    """How many of `events` are answered by `RULES`: once each at most."""
+    book = RuleBook(RULES)
+    return sum(bool(book.matching(event)) for event in events)

@@ -1,0 +1,78 @@
+"""What the demo posts: the sample webhooks set to today, who is in them, and the rules that answer them.
+
+Pure but for reading the sample files. Must not know where anything is posted, nor what should come of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dev.graph.mids import new_mid
+from dev.meta import as_meta_writes
+from dev.redate import redate
+from dev.sample_files import samples
+from lib.clean import decode_json
+from lib.events import Comment, Event
+from lib.parse import parse_webhook
+from lib.replies import Rule
+
+ACCOUNT = "17841478214963307"
+MARA = "1038472915560274"
+
+PEOPLE = (
+    {"id": MARA, "username": "mara.lindqvist", "name": "Mara Lindqvist"},
+    {"id": "962714038851207", "username": "tomas.na.roda", "name": "Tomás Nogueira"},
+    {"id": "7714209365581132", "username": "aiko.mori", "name": "森 愛子"},
+    {"id": "588203917746120", "username": "jonas.brennt", "name": "Jonas Weiss"},
+)
+"""Whom Instagram knows behind the ids in the samples."""
+
+RULES = (
+    Rule(1, "story_mention", "Thank you for the mention, {first_name}!"),
+    Rule(2, "comment", "It is 68 €. Shall we put one aside for you?", match="exact", pattern="price"),
+    Rule(3, "postback", "Beginners on Tuesdays, everybody on Saturdays.", match="exact", pattern="classes"),
+)
+"""None depends on what came before, so that which events are answered is known beforehand."""
+
+
+@dataclass(frozen=True)
+class Post:
+    """One webhook: its body as it is posted, and the events the parser finds in it."""
+
+    sample: str
+    kinds: tuple[str, ...]
+    body: bytes
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class Story:
+    """All posts, in order, and one more for the time when QStash is away."""
+
+    posts: tuple[Post, ...]
+    latecomer: Post
+
+    @property
+    def commenters(self) -> dict[str, str]:
+        """Who wrote which comment, where Instagram says so."""
+        events = [event for post in self.posts for event in post.events]
+        return {
+            event.comment_id: event.contact_id for event in events if isinstance(event, Comment) and event.contact_id
+        }
+
+
+def tell(now_ms: int) -> Story:
+    """The samples as if their newest had just happened. A reply needs a window of 24 hours that is open."""
+    listed = samples()
+    bodies = redate([decode_json(sample.path.read_bytes()) for sample in listed], now_ms=now_ms)
+    posts = [_post(sample.name, sample.kinds, body, now_ms) for sample, body in zip(listed, bodies, strict=True)]
+    return Story(tuple(posts), _post("(one more)", ("message",), _one_more(now_ms), now_ms))
+
+
+def _post(sample: str, kinds: Sequence[str], body: object, now_ms: int) -> Post:
+    return Post(sample, tuple(kinds), as_meta_writes(body), tuple(parse_webhook(body, received_at=now_ms)))
+
+
+def _one_more(now_ms: int) -> object:
+    words = {"mid": new_mid(ACCOUNT, MARA, now_us=now_ms * 1000), "text": "Perfect, see you on Friday!"}
+    item = {"sender": {"id": MARA}, "recipient": {"id": ACCOUNT}, "timestamp": now_ms, "message": words}
+    return {"object": "instagram", "entry": [{"time": now_ms, "id": ACCOUNT, "messaging": [item]}]}

@@ -1,0 +1,34 @@
+"""Our own sample webhooks in `dev/samples/`: which there are, in the order of their story.
+
+Knows the folder and its index. Must not know what becomes of a sample.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dev.stack.config import ROOT
+
+SAMPLES = ROOT / "dev" / "samples"
+INDEX_NAME = "INDEX.json"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One file. `kinds` are those of the events in it, in order; `about` is a sentence for people."""
+
+    name: str
+    kinds: tuple[str, ...]
+    about: str
+
+    @property
+    def path(self) -> Path:
+        """Where its body is."""
+        return SAMPLES / f"{self.name}.json"
+
+
+def samples() -> list[Sample]:
+    """All of them, as the index lists them."""
+    listed: list[dict[str, Any]] = json.loads((SAMPLES / INDEX_NAME).read_text(encoding="utf-8"))
+    return [Sample(Path(one["file"]).stem, tuple(one["kinds"]), one["about"]) for one in listed]
