@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from dev.stack import Ports, Stack, StackConfig
 from tests.world import World
 
 TIME_SCALE = 0.002
 """Twelve seconds of QStash's back-off are 24 ms here."""
+
+
+# A busy machine is slow, which is no fault of what is tested; a failure says how to have it again.
+settings.register_profile("pipeline", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("pipeline")
 
 
 @pytest.fixture(scope="session")
