@@ -12,6 +12,7 @@ from typing import Any, LiteralString
 import httpx
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from dev.stack import Stack, keys
 from lib.signatures import sign_hub
@@ -21,6 +22,7 @@ INGEST = "/api/internal/ingest-event"
 CONSUMER = "/api/qstash/instagram-ingestion"
 FAILURE = "/api/qstash/instagram-failure"
 HEALTH = "/api/health"
+SWEEP = "/api/cron/sweep"
 
 TABLES = (
     "events", "messages", "profiles", "reactions", "comments", "mentions", "outbox", "dead_letters", "reply_rules",
@@ -76,6 +78,24 @@ class World:
         self.settle()
         return answer
 
+    def sweep(self, *, base_url: str = "") -> dict[str, Any]:
+        """What the cron job does, later: whatever was recorded is old by now, whatever had to wait has waited, whoever
+        was at something has given up. Returns its answer, once everything came of it.
+        """
+        self.settle()
+        for statement in (
+            "update outbox set not_before = now() - interval '1 s' where state = 'planned' and not_before > now()",
+            "update outbox set lease_until = now() - interval '1 s' where state in ('claimed', 'sending')",
+            "update events set recorded_at = recorded_at - interval '1 h', sweep_after = null"
+            " where processed_at is null",
+        ):
+            self.db.execute(statement)
+        headers = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
+        answer = self.http.get(base_url + SWEEP, headers=headers)
+        assert answer.status_code == 200, answer.text
+        self.settle()
+        return dict(answer.json())
+
     # What a person on call sees.
 
     def rows(self, query: LiteralString, *params: object) -> list[dict[str, Any]]:
@@ -110,6 +130,11 @@ class World:
         """What QStash is busy with."""
         return dict(self.standins.get(f"{self.stack.qstash_url}/__dev/state").json())
 
+    def forget_deduplication(self) -> None:
+        """QStash takes every message as new again, as it does after ten minutes."""
+        self.settle()
+        self._qstash("reset", {})
+
     @contextmanager
     def qstash_fault(self, **fault: Any) -> Iterator[None]:
         """QStash misbehaves inside the block (see `dev/qstash/faults.py`)."""
@@ -136,7 +161,8 @@ class World:
         names = psycopg.sql.SQL(", ").join(map(psycopg.sql.Identifier, columns))
         values = psycopg.sql.SQL(", ").join(psycopg.sql.Placeholder() * len(columns))
         statement = psycopg.sql.SQL("insert into public.reply_rules ({}) values ({}) returning rule_id")
-        row = self.db.execute(statement.format(names, values), tuple(columns.values())).fetchone()
+        adapted = [Jsonb(value) if isinstance(value, dict | list) else value for value in columns.values()]
+        row = self.db.execute(statement.format(names, values), adapted).fetchone()
         assert row is not None
         return int(row["rule_id"])
 
@@ -152,6 +178,7 @@ class World:
                 psycopg.sql.SQL(", ").join(psycopg.sql.Identifier("public", table) for table in TABLES)
             )
         )
+        self.db.execute("truncate public.erasures, ingestion.erased_people")
 
     def _comparable(self, table: str) -> list[dict[str, Any]]:
         written = {"recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at",

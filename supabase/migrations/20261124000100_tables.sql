@@ -35,18 +35,25 @@ create table public.events (
     via          text not null check (via in ('queue', 'direct', 'replay')),
     via_standby  boolean not null default false,
     is_test      boolean not null default false,
+    topic        text,
     occurred_at  timestamptz not null,
     received_at  timestamptz not null,
     recorded_at  timestamptz not null default now(),
     processed_at timestamptz,
+    sweep_after  timestamptz,
     raw          jsonb
 );
 comment on column public.events.event_id is 'Idempotency key and QStash deduplication id, e.g. ig_msg_{mid}.';
 comment on column public.events.processed_at is 'Null: recorded, but an effect of it (profile, reply, next phase) is still owed.';
-comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent.';
+comment on column public.events.sweep_after is 'The sweeper took it up, and will not again before then. Null: never yet.';
+comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
+comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent; null once past retention.';
 create index events_by_mid on public.events (account_id, mid) where mid is not null;
 create index events_by_contact on public.events (account_id, contact_id) where contact_id is not null;
 create index events_by_time on public.events (recorded_at);
+create index events_with_raw on public.events (recorded_at, event_id) where raw is not null;
+create index events_unknown on public.events (account_id, topic, recorded_at desc) where kind = 'unknown';
+create index events_unknown_by_time on public.events (recorded_at, topic) where kind = 'unknown';
 create index events_unfinished on public.events (recorded_at) where processed_at is null;
 
 -- The people who write to us: one row a person and account (an IGSID is scoped to both).
@@ -67,14 +74,31 @@ create table public.profiles (
     first_seen_at           timestamptz not null,
     last_seen_at            timestamptz not null,
     last_inbound_at         timestamptz,
+    last_outbound_at        timestamptz,
+    last_message_at         timestamptz,
+    seen_at                 timestamptz,
     read_watermark_at       timestamptz,
     read_watermark_mid      text,
+    thread_ours_at          timestamptz,
+    thread_others_at        timestamptz,
     primary key (account_id, igsid)
 );
 comment on column public.profiles.profile_pic is 'Meta''s CDN link; expires in a few days. The picture itself may not be kept.';
 comment on column public.profiles.last_inbound_at is 'The newest message or postback from the person; the 24-hour window runs from here.';
+comment on column public.profiles.last_outbound_at is 'The newest message from us, by whatever app.';
+comment on column public.profiles.last_message_at is 'The newest message either way; null for who only commented, reacted or read.';
+comment on column public.profiles.seen_at is 'An inbox says we have seen everything up to here (mark_conversation_seen).';
 comment on column public.profiles.read_watermark_at is 'The person has read our messages up to this time.';
+comment on column public.profiles.thread_ours_at is 'The conversation was last seen as ours to answer: a message that did not come as standby, or a thread passed to us.';
+comment on column public.profiles.thread_others_at is 'It was last seen as another app''s: an item under standby, or a thread taken from us. The newer of the two counts.';
 comment on column public.profiles.refusals is 'Refusals in a row. One: asked again at the next message. More: only after the configured age.';
+create index profiles_by_activity on public.profiles (account_id, last_message_at desc, igsid desc)
+    where last_message_at is not null;
+create index profiles_by_activity_anywhere on public.profiles (last_message_at desc, igsid desc, account_id)
+    where last_message_at is not null;
+create index profiles_unread on public.profiles (account_id, last_message_at desc, igsid desc)
+    where last_inbound_at > coalesce(greatest(last_outbound_at, seen_at), '-infinity');
+create index profiles_by_igsid on public.profiles (igsid);
 
 -- What was said. A row may exist before its message: `is_placeholder` marks one made by an edit or unsend.
 create table public.messages (
@@ -109,6 +133,7 @@ comment on column public.messages.payload is 'The developer payload of a quick r
 comment on column public.messages.is_placeholder is 'An edit or unsend came first; the message itself has not been seen.';
 comment on column public.messages.is_provisional is 'Written by our own send; the echo, when it comes, has the last word on its time and text.';
 create index messages_newest on public.messages (account_id, contact_id, sent_at desc, mid desc) where not is_placeholder;
+create index messages_by_time on public.messages using brin (sent_at);
 
 -- One row a message and person; `unreact` is a value, so that a late `react` cannot bring it back.
 create table public.reactions (
@@ -142,7 +167,9 @@ create table public.comments (
     event_id           text not null,
     primary key (account_id, comment_id)
 );
-create index comments_by_media on public.comments (account_id, media_id, commented_at desc);
+create index comments_newest on public.comments (account_id, commented_at desc, comment_id desc);
+create index comments_by_media on public.comments (account_id, media_id, commented_at desc, comment_id desc);
+create index comments_by_parent on public.comments (account_id, parent_id) where parent_id is not null;
 create index comments_by_contact on public.comments (account_id, contact_id);
 
 create table public.mentions (
@@ -152,22 +179,66 @@ create table public.mentions (
     comment_id   text,
     mentioned_at timestamptz not null
 );
-create index mentions_by_time on public.mentions (account_id, mentioned_at desc);
+create index mentions_newest on public.mentions (account_id, mentioned_at desc, event_id desc);
+
+-- Quick replies as Meta takes them (Meta, "Quick Replies"): up to 13 of {title, payload}, titles up to 20 characters,
+-- payloads up to 1000.
+create function ingestion.are_quick_replies(p_value jsonb) returns boolean
+language sql immutable strict set search_path = ''
+return case when jsonb_typeof(p_value) = 'array' then
+    jsonb_array_length(p_value) between 1 and 13
+    and (
+        select bool_and(case when jsonb_typeof(item) = 'object' then
+            item - array['title', 'payload'] = '{}'
+            and coalesce(jsonb_typeof(item -> 'title') = 'string', false)
+            and coalesce(jsonb_typeof(item -> 'payload') = 'string', false)
+            and item ->> 'title' ~ '[^[:space:]]'
+            and length(item ->> 'title') <= 20
+            and length(item ->> 'payload') between 1 and 1000
+        else false end)
+        from jsonb_array_elements(p_value) item
+    )
+else false end;
+
+-- One attachment as Meta takes it (Meta, "Send messages"): {type, url}, or {type, id} of an uploaded image
+-- or, as MEDIA_SHARE, of an own post.
+create function ingestion.is_attachment(p_value jsonb) returns boolean
+language sql immutable strict set search_path = ''
+return case when jsonb_typeof(p_value) = 'object' then
+    p_value - array['type', 'url', 'id'] = '{}'
+    and case
+        when p_value ->> 'type' in ('image', 'video', 'audio', 'file') and p_value ? 'url' then
+            not p_value ? 'id' and coalesce(p_value ->> 'url' ~ '^https://[^[:space:]]+$', false)
+        when p_value ->> 'type' in ('image', 'MEDIA_SHARE') then
+            not p_value ? 'url' and coalesce(p_value ->> 'id' ~ '^[0-9]+$', false)
+        else false
+    end
+else false end;
 
 create table public.reply_rules (
-    rule_id      bigint generated always as identity primary key,
-    account_id   text,
-    trigger      text not null check (trigger in ('keyword', 'story_mention', 'story_reply', 'first_message', 'postback', 'comment')),
-    match        text not null default 'contains' check (match in ('exact', 'contains', 'regex')),
-    pattern      text,
-    reply_text   text not null check (reply_text <> ''),
-    priority     integer not null default 0,
-    cooldown_s   integer not null default 0 check (cooldown_s >= 0),
-    enabled      boolean not null default true,
-    created_at   timestamptz not null default now(),
-    check (trigger <> 'keyword' or coalesce(pattern, '') <> '')
+    rule_id       bigint generated always as identity primary key,
+    account_id    text,
+    trigger       text not null check (trigger in ('keyword', 'story_mention', 'story_reply', 'first_message', 'postback', 'comment')),
+    match         text not null default 'contains' check (match in ('exact', 'contains', 'regex')),
+    pattern       text,
+    reply_text    text,
+    quick_replies jsonb,
+    attachment    jsonb,
+    priority      integer not null default 0,
+    cooldown_s    integer not null default 0,
+    enabled       boolean not null default true,
+    created_at    timestamptz not null default now(),
+    constraint reply_rules_keyword_needs_a_pattern check (trigger <> 'keyword' or coalesce(pattern ~ '[^[:space:]]', false)),
+    constraint reply_rules_either_text_or_attachment check (num_nonnulls(reply_text, attachment) = 1),
+    constraint reply_rules_text_is_not_blank check (reply_text ~ '[^[:space:]]'),
+    constraint reply_rules_quick_replies_need_text check (quick_replies is null or reply_text is not null),
+    constraint reply_rules_quick_replies_are_what_meta_takes check (ingestion.are_quick_replies(quick_replies)),
+    constraint reply_rules_attachment_is_what_meta_takes check (ingestion.is_attachment(attachment)),
+    constraint reply_rules_cooldown_is_not_negative check (cooldown_s >= 0)
 );
 comment on table public.reply_rules is 'When to answer by itself, and with what. account_id null: for every account.';
+comment on column public.reply_rules.quick_replies is '[{"title": "Yes", "payload": "YES"}, ...] under the text; a tap comes back as a message with the payload.';
+comment on column public.reply_rules.attachment is 'In the place of a text: {"type": "image", "url": "https://..."} (image, video, audio, file), or {"type": "MEDIA_SHARE", "id": "..."}.';
 
 -- Counts the changes of reply_rules, so that a worker with the rules in memory learns of a change in the same
 -- round trip in which it records an event, and otherwise asks for nothing.
@@ -192,7 +263,7 @@ create trigger reply_rules_changed after insert or update or delete or truncate 
 -- `sending` is written before a direct message leaves, so that a crash can never be mistaken for "not sent".
 create table public.outbox (
     effect_id   text primary key,
-    event_id    text not null references public.events (event_id) on delete cascade,
+    event_id    text not null references public.events (event_id) on update cascade on delete cascade,
     kind        text not null check (kind in ('dm', 'private_reply', 'next_phase')),
     account_id  text not null,
     contact_id  text,
@@ -204,6 +275,8 @@ create table public.outbox (
     lease_token uuid,
     lease_until timestamptz,
     not_before  timestamptz,
+    slot_at     timestamptz,
+    waits_for   text check (waits_for in ('account', 'thread', 'private_reply')),
     sending_at  timestamptz,
     finished_at timestamptz,
     mid         text,
@@ -211,6 +284,9 @@ create table public.outbox (
     error_code  text,
     planned_at  timestamptz not null default now()
 );
+comment on column public.outbox.payload is 'The message as the Send API takes it, from begin_send on with its placeholders filled in; or what the next phase gets.';
+comment on column public.outbox.slot_at is 'When this send left, or, where a limit makes it wait, may leave: the limits count these.';
+comment on column public.outbox.waits_for is 'The limit whose slot it waits for (ingestion.send_delay); null once it has left.';
 comment on column public.outbox.mid is 'The sent message''s id (its echo carries the same), or the QStash message id of a next phase.';
 comment on column public.outbox.mid_guessed is 'The echo was matched by contact, text and time, as the send''s answer had not come.';
 comment on column public.outbox.state is 'unknown: it may have reached Meta. Never sent again by itself; the echo settles it. skipped: decided not to send (error_code says why: a dry run, the closed window, a stopped account).';
@@ -219,6 +295,14 @@ create index outbox_unmatched on public.outbox (account_id, contact_id, sending_
     where mid is null and state in ('sending', 'unknown', 'sent');
 create index outbox_cooldown on public.outbox (account_id, contact_id, rule_id, planned_at desc);
 create index outbox_owed on public.outbox (planned_at) where state in ('planned', 'claimed', 'sending');
+create index outbox_sending on public.outbox (lease_until) where state = 'sending';
+create index outbox_slots on public.outbox (account_id, slot_at desc)
+    where slot_at is not null and coalesce(waits_for, 'account') = 'account';
+create index outbox_slots_of_thread on public.outbox (account_id, contact_id, slot_at desc)
+    where slot_at is not null and coalesce(waits_for, 'thread') = 'thread';
+create index outbox_slots_of_private_replies on public.outbox (account_id, slot_at desc)
+    where kind = 'private_reply' and slot_at is not null and coalesce(waits_for, 'private_reply') = 'private_reply';
+create index outbox_unknown on public.outbox (finished_at) where state = 'unknown';
 create index outbox_by_mid on public.outbox (account_id, mid) where kind <> 'next_phase' and mid is not null;
 
 -- What QStash gave up on, for people and for replay.

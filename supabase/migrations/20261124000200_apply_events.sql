@@ -12,22 +12,69 @@ create function ingestion.redacted(item jsonb) returns jsonb
 language sql immutable set search_path = ''
 return item
     #- '{message,text}' #- '{message,attachments}' #- '{message,quick_reply}' #- '{message,referral}'
-    #- '{message_edit,text}'
+    #- '{message,reply_to,story}' #- '{referral}' #- '{message_edit,text}'
     #- '{value,message,text}' #- '{value,message,attachments}' #- '{value,message,quick_reply}'
-    #- '{value,message,referral}' #- '{value,message_edit,text}';
+    #- '{value,message,referral}' #- '{value,message,reply_to,story}' #- '{value,referral}'
+    #- '{value,message_edit,text}';
+
+-- Tests come from nobody, and an account that writes to itself is not its own contact.
+create function ingestion.is_about_a_person(p_event jsonb) returns boolean
+language sql immutable set search_path = ''
+return p_event ->> 'contact_id' is not null
+    and not coalesce((p_event ->> 'is_test')::boolean, false)
+    and not coalesce((p_event ->> 'is_self')::boolean, false);
+
+-- A person wrote or tapped: Meta's 24-hour window runs from here, and the person has consented to a profile look-up.
+create function ingestion.opens_window(p_event jsonb) returns boolean
+language sql immutable set search_path = ''
+return p_event ->> 'kind' in ('message', 'postback')
+    and coalesce(p_event ->> 'direction', 'inbound') = 'inbound'
+    and ingestion.is_about_a_person(p_event);
+
+-- Whose an event says the conversation is: 'ours', 'others', or null where it does not say (Meta, "Conversation
+-- Routing"). An app that does not own a thread gets its items under standby, if at all; control is taken from
+-- whoever is told so, and passed to p_app_id or to somebody else. p_app_id '' is for who does not know the own app
+-- id: then a thread is passed to whoever is told so. Null: a pass is not looked at.
+create function ingestion.thread_owner(p_event jsonb, p_app_id text) returns text
+language sql immutable set search_path = ''
+return case
+    when (p_event ->> 'standby')::boolean then 'others'
+    when ingestion.opens_window(p_event) then 'ours'
+    when p_event ->> 'kind' = 'handover' and p_event ->> 'action' = 'take' then 'others'
+    when p_event ->> 'kind' = 'handover' and p_event ->> 'action' = 'pass' and p_app_id is not null then
+        case when p_app_id in ('', coalesce(p_event ->> 'new_owner_app_id', p_app_id)) then 'ours' else 'others' end
+end;
 
 -- The person behind an event: first seen at the earliest, last seen at the latest, whatever came first.
 create function ingestion.touch_profile(
-    p_account text, p_contact text, p_at timestamptz, p_opens_window boolean
+    p_event jsonb, p_account text, p_at timestamptz, p_app_id text default null
 ) returns public.profiles
 language sql set search_path = ''
 as $$
-    insert into public.profiles as p (account_id, igsid, first_seen_at, last_seen_at, last_inbound_at)
-    values (p_account, p_contact, p_at, p_at, case when p_opens_window then p_at end)
+    insert into public.profiles as p (
+        account_id, igsid, first_seen_at, last_seen_at, last_inbound_at, last_outbound_at, last_message_at,
+        thread_ours_at, thread_others_at
+    )
+    select
+        p_account, p_event ->> 'contact_id', p_at, p_at,
+        case when ingestion.opens_window(p_event) then p_at end,
+        case when is_message and p_event ->> 'direction' = 'outbound' then p_at end,
+        case when is_message then p_at end,
+        case when owner = 'ours' then p_at end,
+        case when owner = 'others' then p_at end
+    from (
+        select
+            p_event ->> 'kind' in ('message', 'echo', 'postback') as is_message,
+            ingestion.thread_owner(p_event, p_app_id) as owner
+    ) e
     on conflict (account_id, igsid) do update set
         first_seen_at = least(p.first_seen_at, excluded.first_seen_at),
         last_seen_at = greatest(p.last_seen_at, excluded.last_seen_at),
-        last_inbound_at = greatest(p.last_inbound_at, excluded.last_inbound_at)
+        last_inbound_at = greatest(p.last_inbound_at, excluded.last_inbound_at),
+        last_outbound_at = greatest(p.last_outbound_at, excluded.last_outbound_at),
+        last_message_at = greatest(p.last_message_at, excluded.last_message_at),
+        thread_ours_at = greatest(p.thread_ours_at, excluded.thread_ours_at),
+        thread_others_at = greatest(p.thread_others_at, excluded.thread_others_at)
     returning p.*;
 $$;
 

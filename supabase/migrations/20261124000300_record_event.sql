@@ -13,15 +13,6 @@ create function ingestion.resolve_account(p_id text) returns text
 language sql stable set search_path = ''
 return coalesce((select a.account_id from public.accounts a where a.app_scoped_id = p_id), p_id);
 
--- A person wrote or tapped: Meta's 24-hour window runs from here, and the person has consented to a profile look-up.
-create function ingestion.opens_window(p_event jsonb) returns boolean
-language sql immutable set search_path = ''
-return p_event ->> 'kind' in ('message', 'postback')
-    and coalesce(p_event ->> 'direction', 'inbound') = 'inbound'
-    and not coalesce((p_event ->> 'is_self')::boolean, false)
-    and not coalesce((p_event ->> 'is_test')::boolean, false)
-    and p_event ->> 'contact_id' is not null;
-
 -- Ask the Graph API for this profile? Once refused, the next message may ask again (consent can lag behind);
 -- refused twice in a row, only after the configured age.
 create function ingestion.profile_due(p_profile public.profiles, p_max_age_s integer) returns boolean
@@ -32,17 +23,45 @@ return case p_profile.state
     else p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
 end;
 
--- An echo settles the send that caused it: by mid, or, where the send's answer never came, by contact, text
+-- What is attached to a message as it goes out: Meta wants images in an array, anything else alone.
+create function ingestion.sent_attachments(p_message jsonb) returns jsonb
+language sql immutable set search_path = ''
+return case
+    when p_message ? 'attachment' then jsonb_build_array(p_message -> 'attachment')
+    else coalesce(p_message -> 'attachments', '[]')
+end;
+
+-- The kinds of attachments, in order. A post that is shared comes back under one of several names.
+create function ingestion.attachment_kinds(p_attachments jsonb) returns text[]
+language sql immutable set search_path = ''
+return array(
+    select case
+        when item ->> 'type' in ('MEDIA_SHARE', 'share', 'ig_post', 'post', 'ig_reel', 'reel', 'media') then 'share'
+        else item ->> 'type'
+    end
+    from jsonb_array_elements(p_attachments) with ordinality a (item, place)
+    order by place
+);
+
+-- Is this what the echo of that message would look like? Its text is the same. Attachments come back with links of
+-- Meta's, so only their kinds can be compared.
+create function ingestion.looks_like_echo(p_message jsonb, p_text text, p_attachments jsonb) returns boolean
+language sql immutable set search_path = ''
+return case
+    when p_message ? 'text' then p_message ->> 'text' is not distinct from p_text
+    else p_text is null
+        and ingestion.attachment_kinds(ingestion.sent_attachments(p_message)) = ingestion.attachment_kinds(p_attachments)
+end;
+
+-- An echo settles the send that caused it: by mid, or, where the send's answer never came, by contact, content
 -- and time, the oldest first (real echoes carry no app id and no mark of their origin).
-create function ingestion.settle_by_echo(
-    p_account text, p_contact text, p_mid text, p_text text, p_at timestamptz
-) returns void
+create function ingestion.settle_by_echo(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
     update public.outbox o set
         state = 'sent',
-        mid_guessed = o.mid is distinct from p_mid,
-        mid = p_mid,
+        mid_guessed = o.mid is distinct from p_event ->> 'mid',
+        mid = p_event ->> 'mid',
         finished_at = coalesce(o.finished_at, now()),
         error_code = null
     where (o.state <> 'sent' or o.mid is null) and o.effect_id = (
@@ -50,10 +69,13 @@ as $$
         from public.outbox c
         where c.account_id = p_account and c.kind in ('dm', 'private_reply')
             and (
-                c.mid = p_mid
+                c.mid = p_event ->> 'mid'
                 or (
-                    c.state in ('sending', 'unknown', 'sent') and c.mid is null and c.contact_id = p_contact
-                    and c.payload ->> 'text' is not distinct from p_text
+                    c.state in ('sending', 'unknown', 'sent') and c.mid is null
+                    and c.contact_id = p_event ->> 'contact_id'
+                    and ingestion.looks_like_echo(
+                        c.payload, p_event ->> 'text', coalesce(p_event -> 'attachments', '[]')
+                    )
                     and p_at between c.sending_at - interval '1 minute' and c.sending_at + interval '10 minutes'
                 )
             )
@@ -71,7 +93,7 @@ as $$
     from public.messages m
     where m.account_id = p_effect.account_id and m.contact_id = p_effect.contact_id and m.kind = 'echo'
         and not m.is_placeholder and not m.is_provisional
-        and m.text is not distinct from p_effect.payload ->> 'text'
+        and ingestion.looks_like_echo(p_effect.payload, m.text, m.attachments)
         and m.sent_at between p_effect.sending_at - interval '1 minute' and p_effect.sending_at + interval '10 minutes'
         and not exists (
             select from public.outbox o
@@ -93,6 +115,12 @@ return case
         select from public.messages m
         where m.account_id = p_account and m.mid = p_mid and m.unsent_at is not null
     ) then 'trigger_unsent'
+    -- No app owns a thread for more than seven days after it was last heard of (Meta, "Conversation Routing").
+    when exists (
+        select from public.profiles p
+        where p.account_id = p_account and p.igsid = p_contact
+            and p.thread_others_at >= greatest(p.thread_ours_at, now() - interval '7 days')
+    ) then 'thread_not_ours'
     when p_kind = 'private_reply' and p_occurred_at < now() - interval '7 days' then 'outside_window'
     when p_kind = 'dm' and coalesce(
         (select p.last_inbound_at from public.profiles p where p.account_id = p_account and p.igsid = p_contact),
@@ -120,9 +148,9 @@ return not exists (
 );
 
 -- Plans what a new event owes. `p_effects` is what matched, best first:
--- {effect_id, kind, payload, rule_id?, rule_account_id?, cooldown_s?, first_message?, dry_run?}. The rules that need the
--- database (first message, cooldown, window, account) are decided here, under the lock of the person's
--- profile row, so that two messages at the same moment cannot both be the first.
+-- {effect_id, kind, payload, rule_id?, rule_account_id?, cooldown_s?, first_message?}. What needs the database (first
+-- message, cooldown, window, account, whose the thread is) is decided here, under the lock of the person's profile
+-- row, so that two messages at the same moment cannot both be the first.
 -- With reply_match "first" the first rule that matches decides, also when it is cooling down.
 create function ingestion.plan_effects(
     p_event jsonb, p_account text, p_at timestamptz, p_effects jsonb, p_reply_match text
@@ -148,20 +176,21 @@ begin
             continue when ingestion.is_cooling_down(
                 p_account, v_contact, (v_effect ->> 'rule_id')::bigint, coalesce((v_effect ->> 'cooldown_s')::integer, 0)
             );
-            v_obstacle := coalesce(
-                ingestion.send_obstacle(v_effect ->> 'kind', p_account, v_contact, p_event ->> 'mid', p_at),
-                case when (v_effect ->> 'dry_run')::boolean then 'dry_run' end
+            v_obstacle := ingestion.send_obstacle(
+                v_effect ->> 'kind', p_account, v_contact, p_event ->> 'mid', p_at
             );
         end if;
         insert into public.outbox (
-            effect_id, event_id, kind, account_id, contact_id, rule_id, payload, state, error_code, finished_at
+            effect_id, event_id, kind, account_id, contact_id, rule_id, payload, state, error_code, finished_at,
+            planned_at
         )
         values (
             v_effect ->> 'effect_id', v_event_id, v_effect ->> 'kind', p_account, v_contact,
             (v_effect ->> 'rule_id')::bigint, v_effect -> 'payload',
             case when v_obstacle is null then 'planned' else 'skipped' end,
             v_obstacle,
-            case when v_obstacle is not null then now() end
+            case when v_obstacle is not null then now() end,
+            clock_timestamp()  -- the best has the earliest, and is claimed first
         )
         on conflict (effect_id) do nothing;
     end loop;
@@ -189,9 +218,10 @@ begin
             (o.state = 'planned' and coalesce(o.not_before, '-infinity') <= clock_timestamp())
             or (o.state = 'claimed' and o.lease_until < clock_timestamp())
         )
-        returning o.effect_id, o.kind, o.rule_id, o.payload
+        returning o.effect_id, o.kind, o.rule_id, o.payload, o.planned_at
     )
-    select coalesce(jsonb_agg(to_jsonb(due) order by due.effect_id), '[]') into v_claimed from due;
+    select coalesce(jsonb_agg(to_jsonb(due) - 'planned_at' order by due.planned_at, due.effect_id), '[]')
+    into v_claimed from due;
     return v_claimed;
 end;
 $$;
@@ -217,7 +247,7 @@ return (
         'outcome', 'stale_rules',
         'rules_version', r.version,
         'rules', coalesce((
-            select jsonb_agg(to_jsonb(rule) - 'created_at' - 'enabled')
+            select jsonb_agg(jsonb_strip_nulls(to_jsonb(rule)) - 'created_at' - 'enabled')
             from public.reply_rules rule where rule.enabled
         ), '[]')
     )
@@ -229,14 +259,17 @@ return (
 --   p_event    an event of ours as JSON, `kind` and all
 --   p_via      'queue', 'direct' or 'replay'
 --   p_effects  what rule matching found (see ingestion.plan_effects)
---   p_options  {lease_token, lease_s, reply_match, profile_max_age_s, rules_version}; without
---              profile_max_age_s no profile is due, without rules_version the rules are not looked at
+--   p_options  {lease_token, lease_s, reply_match, profile_max_age_s, env_token_for, app_id, rules_version}; without
+--              profile_max_age_s no profile is due, without rules_version the rules are not looked at; env_token_for
+--              is the account the caller has a token for by itself ('': for every one); app_id is the caller's own
+--              ('': not known)
 --
--- Returns {outcome, account_id, account_state, profile_due, profile, effects, retry_after}; `outcome` is
+-- Returns {outcome, account_id, account_state, profile_due, profile, effects, token, retry_after}; `token` is the
+-- account's stored one, as it is kept, where something that may need it is due or claimed; `outcome` is
 --   new          recorded now; `effects` are claimed for the caller
 --   resumed      recorded before, not finished; what was free is claimed for the caller
 --   in_progress  recorded before, another worker is at it (or it has to wait): come back in `retry_after` s
---   duplicate    recorded and finished before; nothing to do
+--   duplicate    recorded and finished before, or erased since; nothing to do
 --   stale_rules  nothing was recorded: `p_effects` was matched with rules older than `rules`; match again
 create function public.record_event(
     p_event jsonb, p_via text, p_effects jsonb default '[]', p_options jsonb default '{}'
@@ -248,9 +281,6 @@ declare
     v_contact text := p_event ->> 'contact_id';
     v_account text := ingestion.resolve_account(p_event ->> 'account_id');
     v_at timestamptz := ingestion.from_ms((p_event ->> 'occurred_at')::bigint);
-    v_is_person boolean := v_contact is not null
-        and not coalesce((p_event ->> 'is_test')::boolean, false)
-        and not coalesce((p_event ->> 'is_self')::boolean, false);
     v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
     v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
     v_max_age_s integer := (p_options ->> 'profile_max_age_s')::integer;
@@ -269,27 +299,30 @@ begin
     if v_rules is not null then
         return v_rules;
     end if;
+    if ingestion.is_erased(p_event, v_account, v_at) then
+        return jsonb_build_object('outcome', 'duplicate', 'account_id', v_account);
+    end if;
 
     -- Nearly every event owes nothing, so it is written as processed and reopened below where it does.
     insert into public.events (
-        event_id, kind, account_id, contact_id, mid, direction, via, via_standby, is_test,
+        event_id, kind, account_id, contact_id, mid, direction, via, via_standby, is_test, topic,
         occurred_at, received_at, processed_at, raw
     )
     values (
         v_event_id, p_event ->> 'kind', v_account, v_contact, p_event ->> 'mid',
         coalesce(p_event ->> 'direction', 'inbound'), p_via,
         coalesce((p_event ->> 'standby')::boolean, false), coalesce((p_event ->> 'is_test')::boolean, false),
-        v_at, ingestion.from_ms((p_event ->> 'received_at')::bigint), now(), p_event -> 'raw'
+        p_event ->> 'topic', v_at, ingestion.from_ms((p_event ->> 'received_at')::bigint), now(), p_event -> 'raw'
     )
     on conflict (event_id) do nothing;
 
     if found then
-        if v_is_person then
-            v_profile := ingestion.touch_profile(v_account, v_contact, v_at, ingestion.opens_window(p_event));
+        if ingestion.is_about_a_person(p_event) then
+            v_profile := ingestion.touch_profile(p_event, v_account, v_at, coalesce(p_options ->> 'app_id', ''));
         end if;
         perform ingestion.apply_event(p_event, v_account, v_at);
         if p_event ->> 'kind' = 'echo' then
-            perform ingestion.settle_by_echo(v_account, v_contact, p_event ->> 'mid', p_event ->> 'text', v_at);
+            perform ingestion.settle_by_echo(p_event, v_account, v_at);
         end if;
         if jsonb_array_length(p_effects) > 0 then
             perform ingestion.plan_effects(
@@ -313,10 +346,13 @@ begin
         end if;
     end if;
 
-    -- A dead token cannot fetch anything; the profile stays pending until it works again.
+    -- Without a token, or with a dead one, nothing can be fetched; the profile stays pending until there is one.
     if v_profile.igsid is not null and v_max_age_s is not null and v_account_state = 'active'
         and ingestion.opens_window(p_event) then
-        v_due := ingestion.profile_due(v_profile, v_max_age_s);
+        v_due := ingestion.profile_due(v_profile, v_max_age_s) and (
+            coalesce(p_options ->> 'env_token_for' in ('', v_account), false)
+            or ingestion.stored_token(v_account) is not null
+        );
     end if;
     if v_outcome = 'new' and (v_due or v_effects <> '[]') then
         update public.events e set processed_at = null where e.event_id = v_event_id;
@@ -332,6 +368,8 @@ begin
         'profile', case when v_profile.igsid is not null
             then jsonb_build_object('username', v_profile.username, 'name', v_profile.name) end,
         'effects', v_effects,
+        'token', case when v_due or v_effects @? '$[*] ? (@.kind != "next_phase")'
+            then ingestion.stored_token(v_account) end,
         'retry_after', v_wait
     );
 end;

@@ -1,9 +1,80 @@
 -- What happens to an event after it was recorded: its sends, its profile, its end; and what people look at.
 
--- The last step before a direct message leaves. Returns {go: true}, or {go: false, code} where it must not.
--- `p_message` is the message as it will be sent; its text is what an echo is matched by.
+-- When the next send may leave, so that of what p_scope counts (the sends of the account, those to the person, the
+-- account's private replies) at most p_count do in any p_window_s seconds: so long after the p_count-th latest. What
+-- has left counts everywhere; what waits counts by its slot, where it waits.
+create function ingestion.next_slot(
+    p_effect public.outbox, p_scope text, p_count integer, p_window_s double precision
+) returns timestamptz
+language plpgsql stable set search_path = ''
+as $$
+declare
+    v_since timestamptz := now() - p_window_s * interval '1 second';
+    v_nth timestamptz;
+begin
+    case p_scope
+        when 'account' then
+            select o.slot_at into v_nth from public.outbox o
+            where o.account_id = p_effect.account_id
+                and o.slot_at > v_since and coalesce(o.waits_for, 'account') = 'account'
+            order by o.slot_at desc offset p_count - 1 limit 1;
+        when 'thread' then
+            select o.slot_at into v_nth from public.outbox o
+            where o.account_id = p_effect.account_id and o.contact_id = p_effect.contact_id
+                and o.slot_at > v_since and coalesce(o.waits_for, 'thread') = 'thread'
+            order by o.slot_at desc offset p_count - 1 limit 1;
+        when 'private_reply' then
+            select o.slot_at into v_nth from public.outbox o
+            where o.account_id = p_effect.account_id and o.kind = 'private_reply'
+                and o.slot_at > v_since and coalesce(o.waits_for, 'private_reply') = 'private_reply'
+            order by o.slot_at desc offset p_count - 1 limit 1;
+    end case;
+    return v_nth + p_window_s * interval '1 second';
+end;
+$$;
+
+-- Where the limits make an effect wait, and until when; no row where it may leave. Of what it has waited for, and of
+-- what comes before that, it is not asked again: a slot that was given is kept.
+-- `p_limits` is {account, thread, private_reply}, each {count, window_s}.
+create function ingestion.send_delay(p_effect public.outbox, p_limits jsonb)
+returns table (waits_for text, slot_at timestamptz)
+language plpgsql set search_path = ''
+as $$
+declare
+    v_scopes text[] := array['private_reply', 'thread', 'account'];
+    v_scope text;
+    v_slot timestamptz := p_effect.slot_at;
+begin
+    if v_slot > clock_timestamp() then
+        return query select p_effect.waits_for, v_slot;
+        return;
+    end if;
+    -- One at a time for each account, so that no two take the same slot. Everybody locks the effect's row first.
+    perform pg_advisory_xact_lock(hashtextextended('send/' || p_effect.account_id, 0));
+    v_scopes := v_scopes[coalesce(array_position(v_scopes, p_effect.waits_for), 0) + 1:];
+    foreach v_scope in array v_scopes loop
+        continue when v_scope = 'private_reply' and p_effect.kind <> 'private_reply';
+        v_slot := ingestion.next_slot(
+            p_effect, v_scope,
+            (p_limits #>> array[v_scope, 'count'])::integer, (p_limits #>> array[v_scope, 'window_s'])::double precision
+        );
+        if v_slot > clock_timestamp() then
+            return query select v_scope, v_slot;
+            return;
+        end if;
+    end loop;
+end;
+$$;
+
+-- The last step before a direct message leaves. `p_message` is the message as it will be sent; it is what an echo is
+-- matched by. `p_options`: {limits} (see ingestion.send_delay; without them nothing waits), {patience_s}, {dry_run}.
+-- Returns {go, code, retry_after, kept}:
+--   go           it may leave, and is marked as perhaps on its way
+--   retry_after  the limits make it wait, for so many seconds. `kept`: not longer than patience_s, so the caller still
+--                has it, and asks again then; else it is planned for later, and the event has to come back
+--   code alone   it must not leave; a dry run ends here too
 create function public.begin_send(
-    p_effect_id text, p_token uuid, p_message jsonb, p_lease_s integer default 30
+    p_effect_id text, p_token uuid, p_message jsonb, p_lease_s integer default 30, p_options jsonb default '{}'
 ) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -11,6 +82,9 @@ declare
     v_effect public.outbox;
     v_event public.events;
     v_obstacle text;
+    v_delay record;
+    v_wait_s double precision;
+    v_kept boolean;
 begin
     select * into v_effect from public.outbox o where o.effect_id = p_effect_id for update;
     if not found then
@@ -20,19 +94,45 @@ begin
         return jsonb_build_object('go', false, 'code', 'lease_lost');
     end if;
     select * into v_event from public.events e where e.event_id = v_effect.event_id;
-    v_obstacle := ingestion.send_obstacle(
-        v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
+    v_obstacle := coalesce(
+        ingestion.send_obstacle(
+            v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
+        ),
+        case when (p_options ->> 'dry_run')::boolean then 'dry_run' end
     );
     if v_obstacle is not null then
-        update public.outbox o set state = 'skipped', error_code = v_obstacle, finished_at = now()
+        update public.outbox o set
+            state = 'skipped', error_code = v_obstacle, finished_at = now(), payload = p_message,
+            slot_at = null, waits_for = null
         where o.effect_id = p_effect_id;
         return jsonb_build_object('go', false, 'code', v_obstacle);
     end if;
+
+    if p_options ? 'limits' then
+        select * into v_delay from ingestion.send_delay(v_effect, p_options -> 'limits');
+        if found then
+            v_wait_s := greatest(0, extract(epoch from v_delay.slot_at - clock_timestamp()));
+            v_kept := v_wait_s <= coalesce((p_options ->> 'patience_s')::double precision, 0);
+            update public.outbox o set
+                slot_at = v_delay.slot_at,
+                waits_for = v_delay.waits_for,
+                state = case when v_kept then o.state else 'planned' end,
+                error_code = case when v_kept then o.error_code else 'send_delayed' end,
+                not_before = case when not v_kept then v_delay.slot_at end,
+                lease_token = case when v_kept then o.lease_token end,
+                lease_until = case when v_kept then o.lease_until end
+            where o.effect_id = p_effect_id;
+            return jsonb_build_object('go', false, 'code', 'send_delayed', 'retry_after', v_wait_s, 'kept', v_kept);
+        end if;
+    end if;
+
     update public.outbox o set
         state = 'sending',
+        slot_at = clock_timestamp(),
+        waits_for = null,
         sending_at = clock_timestamp(),
         lease_until = clock_timestamp() + p_lease_s * interval '1 second',
-        payload = o.payload || p_message
+        payload = p_message
     where o.effect_id = p_effect_id;
     return jsonb_build_object('go', true);
 end;
@@ -68,9 +168,14 @@ as $$
     )
     values (
         p_effect.account_id, p_mid, p_effect.contact_id, 'outbound', 'echo', p_effect.payload ->> 'text',
-        coalesce(p_effect.payload -> 'attachments', '[]'), coalesce(p_effect.sending_at, now()), true
+        ingestion.sent_attachments(p_effect.payload), coalesce(p_effect.sending_at, now()), true
     )
     on conflict (account_id, mid) do nothing;
+
+    update public.profiles p set
+        last_outbound_at = greatest(p.last_outbound_at, p_effect.sending_at),
+        last_message_at = greatest(p.last_message_at, p_effect.sending_at)
+    where p.account_id = p_effect.account_id and p.igsid = p_effect.contact_id;
 $$;
 
 -- How a send ended: 'sent' (with its mid), 'failed', 'unknown', 'skipped', or 'planned' to try again later.
@@ -108,6 +213,8 @@ begin
         mid = coalesce(v_mid, o.mid),
         mid_guessed = p_state = 'unknown' and v_mid is not null,
         error_code = case when v_state = 'sent' then null else p_code end,
+        slot_at = case when v_state <> 'planned' then o.slot_at end,
+        waits_for = null,
         not_before = case when v_state = 'planned'
             then clock_timestamp() + coalesce(p_retry_after_s, 0) * interval '1 second' end,
         lease_token = case when v_state = 'planned' then null else o.lease_token end,
@@ -201,11 +308,17 @@ $$;
 comment on function public.mark_account is 'Sets the state of one account; an unknown account gets a row.';
 
 -- A message QStash gave up on. The same failure callback delivered again changes nothing, and a letter that
--- was replayed or discarded since stays so.
+-- was replayed or discarded since stays so. Of who was erased no letter is kept.
 create function public.store_dead_letter(p_letter jsonb) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
+    if ingestion.is_erased(
+        p_letter -> 'event', ingestion.resolve_account(p_letter ->> 'account_id'),
+        ingestion.from_ms((p_letter #>> '{event,occurred_at}')::bigint)
+    ) then
+        return false;
+    end if;
     insert into public.dead_letters (
         source_message_id, dlq_id, event_id, kind, account_id, url, status, error_code, retried, max_retries,
         event, body, first_tried_at
@@ -223,7 +336,9 @@ end;
 $$;
 comment on function public.store_dead_letter is 'Keeps what QStash gave up on; true where it was not kept before.';
 
--- What /api/health shows a caller who holds the internal secret.
+-- What /api/health shows a caller who holds the internal secret. Each count reads an index of what it counts,
+-- never the ledger: it stays cheap however much is stored. Hence unhandled events are those of the last 24 hours;
+-- the view unhandled_events has them all.
 create function public.ingestion_status() returns jsonb
 language sql stable set search_path = ''
 return jsonb_build_object(
@@ -238,6 +353,16 @@ return jsonb_build_object(
             'account_id', a.account_id, 'state', a.state, 'code', a.state_code
         ) order by a.account_id), '[]')
         from public.accounts a where a.state <> 'active'
+    ),
+    'tokens_expiring', public.expiring_tokens(),
+    'unhandled_events_24h', (
+        select coalesce(jsonb_object_agg(u.topic, u.events), '{}')
+        from (
+            select coalesce(e.topic, '-') as topic, count(*) as events
+            from public.events e
+            where e.kind = 'unknown' and e.recorded_at > now() - interval '24 hours'
+            group by coalesce(e.topic, '-')
+        ) u
     )
 );
 comment on function public.ingestion_status is 'Counts a person on call asks for first.';

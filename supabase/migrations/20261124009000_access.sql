@@ -1,21 +1,29 @@
 -- Who may do what: service_role everything, nobody else anything.
 --
--- Supabase grants new tables and functions in `public` to anon and authenticated by default; both layers
--- are closed here: no privilege, and row-level security without a policy.
+-- Supabase grants new tables, views, sequences and functions in `public` to anon and authenticated by default; both
+-- layers are closed here: no privilege, and row-level security without a policy. A later migration that adds an
+-- object says the same of it; tests/pipeline/test_access.py finds the one that forgot.
 do $$
 declare
     v_name text;
 begin
     foreach v_name in array array[
         'accounts', 'events', 'profiles', 'messages', 'reactions', 'comments', 'mentions', 'reply_rules',
-        'outbox', 'dead_letters'
+        'outbox', 'dead_letters', 'erasures', 'account_tokens'
     ] loop
         execute format('alter table public.%I enable row level security', v_name);
         execute format('revoke all on table public.%I from public, anon, authenticated', v_name);
         execute format('grant select, insert, update, delete on table public.%I to service_role', v_name);
     end loop;
+
+    foreach v_name in array array['conversations', 'conversation_messages', 'unhandled_events'] loop
+        execute format('revoke all on table public.%I from public, anon, authenticated', v_name);
+        execute format('grant select on table public.%I to service_role', v_name);
+    end loop;
 end;
 $$;
+
+revoke all on sequence public.reply_rules_rule_id_seq from public, anon, authenticated;
 
 do $$
 declare
@@ -28,7 +36,16 @@ begin
             or p.oid = any (array[
                 'public.record_event'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
                 'public.finish_event'::regproc, 'public.mark_account'::regproc,
-                'public.store_dead_letter'::regproc, 'public.ingestion_status'::regproc
+                'public.save_account'::regproc, 'public.list_accounts'::regproc, 'public.stored_tokens'::regproc,
+                'public.tokens_due_for_refresh'::regproc, 'public.replace_token'::regproc,
+                'public.stop_account'::regproc, 'public.forget_token'::regproc, 'public.expiring_tokens'::regproc,
+                'public.store_dead_letter'::regproc, 'public.ingestion_status'::regproc,
+                'public.mark_conversation_seen'::regproc, 'public.read_archive'::regproc,
+                'public.measure_archive'::regproc, 'public.replay_event'::regproc,
+                'public.expire_raw'::regproc, 'public.request_erasure'::regproc, 'public.run_erasure'::regproc,
+                'public.erasure_status'::regproc, 'public.preview_erasure'::regproc,
+                'public.pending_erasures'::regproc, 'public.deauthorize_account'::regproc,
+                'public.unfinished_events'::regproc, 'public.expire_sends'::regproc
             ]::oid[])
     loop
         execute format('revoke all on function %s from public, anon, authenticated', v_function);
@@ -42,3 +59,4 @@ grant usage on schema ingestion to service_role;
 
 alter table ingestion.rules_version enable row level security;
 grant select, update on table ingestion.rules_version to service_role;
+grant select, insert, update on table ingestion.erased_people to service_role;

@@ -1,0 +1,1 @@
+"""Measurements a person makes by hand. Never deployed, never part of the tests' verdict."""

@@ -1,0 +1,138 @@
+-- Several accounts: added, listed, their tokens refreshed, replaced and forgotten.
+--
+-- The state machine of an account (accounts.state):
+--
+--   active ──the token is dead──▶ needs_reauth ──save_account, or a check that it works again──▶ active
+--      └──Meta, or the owner, stops it──▶ stopped ──save_account, or a person says so──▶ active
+--
+-- Out of `active` nothing is sent; everything is ingested in each. A failure stops an account only if the token it
+-- failed with is still the account's: a late worker must not undo what a person, or the refresh job, has just mended.
+
+-- Adds an account, or gives it a new token; either way it is active. `p_account` is {account_id, app_scoped_id,
+-- username, login_flavour}; p_life_days the token's life from now, null where it does not end by time.
+create function public.save_account(p_account jsonb, p_ciphertext text, p_life_days integer default null) returns void
+language sql set search_path = ''
+as $$
+    -- Under its other id it may have got a row of its own, before anybody knew that the two are one.
+    delete from public.accounts a
+    where a.account_id = p_account ->> 'app_scoped_id' and a.account_id <> p_account ->> 'account_id';
+
+    insert into public.accounts as a (account_id, app_scoped_id, username, login_flavour, state_changed_at)
+    values (
+        p_account ->> 'account_id', p_account ->> 'app_scoped_id', p_account ->> 'username',
+        p_account ->> 'login_flavour', now()
+    )
+    on conflict (account_id) do update set
+        app_scoped_id = excluded.app_scoped_id,
+        username = excluded.username,
+        login_flavour = excluded.login_flavour,
+        state = 'active',
+        state_code = null,
+        state_changed_at = excluded.state_changed_at;
+
+    insert into public.account_tokens as t (account_id, ciphertext, expires_at)
+    values (p_account ->> 'account_id', p_ciphertext, now() + p_life_days * interval '1 day')
+    on conflict (account_id) do update set
+        ciphertext = excluded.ciphertext, issued_at = excluded.issued_at, expires_at = excluded.expires_at;
+$$;
+comment on function public.save_account is 'Adds an account or gives it a new token, and makes it active.';
+
+-- Every account, without a token of any: [{account_id, app_scoped_id, username, login_flavour, state, state_code,
+-- has_token, token_age_days, days_left}].
+create function public.list_accounts() returns jsonb
+language sql stable set search_path = ''
+return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'account_id', a.account_id,
+        'app_scoped_id', a.app_scoped_id,
+        'username', a.username,
+        'login_flavour', a.login_flavour,
+        'state', a.state,
+        'state_code', a.state_code,
+        'has_token', t.account_id is not null,
+        'token_age_days', floor(extract(epoch from now() - t.issued_at) / 86400)::integer,
+        'days_left', ingestion.days_left(t.expires_at)
+    ) order by a.account_id), '[]')
+    from public.accounts a left join public.account_tokens t on t.account_id = a.account_id
+);
+comment on function public.list_accounts is 'All accounts and how old their tokens are; never a token.';
+
+-- The encrypted tokens, to see whether they can be read and still work: [{account_id, state, token}].
+create function public.stored_tokens(p_limit integer default 1000) returns jsonb
+language sql stable set search_path = ''
+return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'account_id', s.account_id, 'state', s.state, 'token', ingestion.stored_token(s.account_id)
+    ) order by s.account_id), '[]')
+    from (
+        select a.account_id, a.state
+        from public.account_tokens t join public.accounts a on a.account_id = t.account_id
+        order by a.account_id
+        limit p_limit
+    ) s
+);
+
+-- The tokens to refresh now, the next to expire first, as stored_tokens gives them. Meta refreshes a token that is a
+-- day old and not yet expired (Meta, "Refresh a long-lived token"), and only those of Instagram Login.
+create function public.tokens_due_for_refresh(p_older_than_days integer, p_limit integer default 500) returns jsonb
+language sql stable set search_path = ''
+return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'account_id', s.account_id, 'state', s.state, 'token', ingestion.stored_token(s.account_id)
+    ) order by s.expires_at nulls last, s.account_id), '[]')
+    from (
+        select a.account_id, a.state, t.expires_at
+        from public.account_tokens t join public.accounts a on a.account_id = t.account_id
+        where a.login_flavour = 'instagram' and a.state <> 'needs_reauth'
+            and t.issued_at < now() - interval '24 hours'
+            and coalesce(t.expires_at, 'infinity') > now()
+            and (t.issued_at < now() - p_older_than_days * interval '1 day' or t.expires_at < ingestion.near_expiry())
+        order by t.expires_at nulls last, a.account_id
+        limit p_limit
+    ) s
+);
+
+-- Puts one token in the place of another: only if that one is still there, so that of two runs at once the second
+-- changes nothing. With `p_life_s` it is a new token, from now; without, the same under another key. True if done.
+create function public.replace_token(
+    p_account_id text, p_replaced text, p_ciphertext text, p_life_s integer default null
+) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+    update public.account_tokens t set
+        ciphertext = p_ciphertext,
+        issued_at = case when p_life_s is null then t.issued_at else now() end,
+        expires_at = case when p_life_s is null then t.expires_at else now() + p_life_s * interval '1 second' end
+    where t.account_id = p_account_id and t.ciphertext = p_replaced;
+    return found;
+end;
+$$;
+comment on function public.replace_token is 'Compare and set: the refreshed token, or the same one under a newer key.';
+
+-- Like mark_account, after a call failed with the token `p_ciphertext` (null: the environment's). False if the
+-- account has another one by now, and nothing was changed.
+create function public.stop_account(p_account_id text, p_state text, p_code text, p_ciphertext text) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+    v_account text := ingestion.resolve_account(p_account_id);
+    v_stored text;
+begin
+    select t.ciphertext into v_stored from public.account_tokens t where t.account_id = v_account for share;
+    if v_stored is distinct from p_ciphertext then
+        return false;
+    end if;
+    perform public.mark_account(v_account, p_state, p_code);
+    return true;
+end;
+$$;
+comment on function public.stop_account is 'Stops the sends of an account whose token failed, unless it has a new one.';
+
+-- The owner withdrew it (Meta, "Deauthorize callback"), or nobody needs it any more.
+create function public.forget_token(p_account_id text) returns void
+language sql set search_path = ''
+as $$
+    delete from public.account_tokens t where t.account_id = ingestion.resolve_account(p_account_id);
+$$;
+comment on function public.forget_token is 'Deletes the stored token of an account; its messages stay.';

@@ -1,0 +1,127 @@
+-- What an inbox, a CRM or an analyst asks for: conversations, their messages as they stand, what nobody understood.
+--
+-- The views add nothing to what is stored. A page of one costs a page, however much is stored, when it is ordered as
+-- an index of its table is; what a row needs beside its table is looked up row by row, and only where a column of it
+-- is asked for. The plans are in docs/database.md.
+
+-- One row a conversation; order by (last_message_at, contact_id).
+-- Unread are the person's messages after our last one (by whatever app, automatic replies too) and after what an inbox
+-- has marked as seen. The count ends at 1000, so that one noisy conversation does not slow the list down.
+-- is_unread is unread_count > 0, said in a way that the index profiles_unread answers.
+create view public.conversations with (security_invoker = true) as
+select
+    p.account_id,
+    p.igsid as contact_id,
+    p.username,
+    p.name,
+    p.profile_pic,
+    p.state as profile_state,
+    p.first_seen_at,
+    p.last_message_at,
+    last.mid as last_mid,
+    last.direction as last_direction,
+    last.kind as last_kind,
+    last.text as last_text,
+    last.attachment_types as last_attachment_types,
+    last.unsent_at as last_unsent_at,
+    unread.unread_count,
+    p.last_inbound_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity') and unread.unread_count > 0
+        as is_unread,
+    p.last_inbound_at,
+    p.last_outbound_at,
+    p.last_inbound_at + interval '24 hours' as window_open_until,
+    coalesce(p.last_inbound_at + interval '24 hours' > now(), false) as is_window_open,
+    p.read_watermark_at
+from public.profiles p
+left join lateral (
+    select
+        m.mid, m.direction, m.kind, m.text, m.unsent_at,
+        array(select item ->> 'type' from jsonb_array_elements(m.attachments) item) as attachment_types
+    from public.messages m
+    where m.account_id = p.account_id and m.contact_id = p.igsid and not m.is_placeholder
+    order by m.sent_at desc, m.mid desc
+    limit 1
+) last on true
+left join lateral (
+    select count(*)::integer as unread_count
+    from (
+        select from public.messages m
+        where m.account_id = p.account_id and m.contact_id = p.igsid and not m.is_placeholder
+            and m.direction = 'inbound' and m.unsent_at is null
+            and m.sent_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity')
+        limit 1000
+    ) counted
+) unread on true
+where p.last_message_at is not null;
+comment on view public.conversations is 'One row a person and account: the last message, how many are unread, until when we may answer.';
+comment on column public.conversations.unread_count is 'Up to 1000.';
+comment on column public.conversations.is_unread is 'unread_count > 0; filter on this one, it has an index.';
+comment on column public.conversations.window_open_until is 'Meta''s 24 hours after the person''s last message or tap; null where they never wrote.';
+
+-- The messages of conversations; order by (sent_at, mid). Each with what happened to it since.
+create view public.conversation_messages with (security_invoker = true) as
+select
+    m.account_id,
+    m.contact_id,
+    m.mid,
+    m.direction,
+    m.kind,
+    m.text,
+    m.attachments,
+    m.reply_to_mid,
+    m.reply_to_story,
+    m.payload,
+    m.referral,
+    m.sent_at,
+    case
+        when m.unsent_at is not null then 'unsent'
+        when m.num_edit is not null then 'edited'
+        else 'as_sent'
+    end as state,
+    m.num_edit,
+    m.edited_at,
+    m.unsent_at,
+    case when m.direction = 'outbound' then coalesce(m.sent_at <= p.read_watermark_at, false) end as is_read,
+    reactions.reactions,
+    m.is_unsupported,
+    m.is_ephemeral,
+    m.is_self,
+    m.is_test,
+    m.standby
+from public.messages m
+left join public.profiles p on p.account_id = m.account_id and p.igsid = m.contact_id
+left join lateral (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'actor_id', r.actor_id, 'reaction', r.reaction, 'emoji', r.emoji, 'acted_at', r.acted_at
+    ) order by r.acted_at, r.actor_id), '[]') as reactions
+    from public.reactions r
+    where r.account_id = m.account_id and r.mid = m.mid and r.action = 'react'
+) reactions on true
+where not m.is_placeholder;
+comment on view public.conversation_messages is 'Messages as they stand: edited, unsent, read, with the reactions in force.';
+comment on column public.conversation_messages.is_read is 'Whether the person has read our message; null for theirs.';
+
+-- What Meta sent and we keep without acting on it: policy notices, feedback, insights, deliveries, news.
+create view public.unhandled_events with (security_invoker = true) as
+select
+    e.account_id,
+    coalesce(e.topic, '-') as topic,
+    count(*) as events,
+    min(e.recorded_at) as first_recorded_at,
+    max(e.recorded_at) as last_recorded_at
+from public.events e
+where e.kind = 'unknown'
+group by e.account_id, coalesce(e.topic, '-');
+comment on view public.unhandled_events is 'Events of kind unknown, counted by what they are about; their raw items are in events.';
+
+-- An inbox says that everything up to p_at was seen: give the sent_at of the newest message that was on the screen.
+-- Without p_at: everything that is there now. It never moves back.
+create function public.mark_conversation_seen(
+    p_account_id text, p_contact_id text, p_at timestamptz default null
+) returns void
+language sql set search_path = ''
+as $$
+    update public.profiles p set seen_at = greatest(p.seen_at, coalesce(p_at, p.last_message_at))
+    where p.account_id = p_account_id and p.igsid = p_contact_id;
+$$;
+comment on function public.mark_conversation_seen is 'Unread is, from now on, only what came after p_at (default: the newest message).';
