@@ -5,7 +5,7 @@ Knows how settings become clients (`lib.instance`) and how a missing project is 
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
 import click
@@ -17,15 +17,21 @@ from dev.stack.stack import Stack
 from lib.errors import BadConfiguration
 from lib.instance import Instance
 from lib.settings import load
+from lib.variables import DEFAULTS
 
 T = TypeVar("T")
 
 
-def on_project(config: StackConfig, action: Callable[[Instance], Awaitable[T]]) -> T:
-    """What `action` comes to with the project's clients. Ends the command with one sentence where there is none."""
+def on_project(config: StackConfig, action: Callable[[Instance], Awaitable[T]], *, asks_meta: bool = False) -> T:
+    """What `action` comes to with the project's clients. Ends the command with one sentence where there is none.
+
+    With `asks_meta` a hosted project's accounts are asked about at Meta itself: their tokens are real.
+    """
     with explained():
         stack = Stack(config)
         env = stack.env
+    if asks_meta and not stack.local_database:
+        env |= _of_meta(config.env)
     try:
         here = Instance(load(env))
     except BadConfiguration as error:
@@ -36,8 +42,18 @@ def on_project(config: StackConfig, action: Callable[[Instance], Awaitable[T]]) 
         return asyncio.run(_run(action, here))
 
 
+def _of_meta(user: Mapping[str, str]) -> dict[str, str]:
+    """What the stack fills in for its stand-in, as the user has it: their secret signs calls, or it is missing."""
+    urls = {name: user.get(name, DEFAULTS[name]) for name in ("GRAPH_INSTAGRAM_URL", "GRAPH_FACEBOOK_URL")}
+    own = {name: user.get(name, "") for name in ("INSTAGRAM_APP_SECRET", "INSTAGRAM_ACCESS_TOKEN")}
+    return urls | own
+
+
 async def _run(action: Callable[[Instance], Awaitable[T]], here: Instance) -> T:
-    return await action(here)
+    try:
+        return await action(here)
+    finally:
+        await here.close()
 
 
 @contextlib.contextmanager
