@@ -24,6 +24,10 @@ ELSEWHERE = {
         "Post varied sample webhooks through the whole pipeline and show what landed.",
     ),
     "send": ("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
+    "replay": ("dev.replay", "replay", "Read archived events again with the parser of this checkout."),
+    "erase": ("dev.erase", "erase", "Erase what is stored of one person, or of a whole account."),
+    "retention": ("dev.retention", "retention", "Empty the raw items that are past their time."),
+    "accounts": ("dev.accounts", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."),
     "qstash": ("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
     "graph": ("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
 }

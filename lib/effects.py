@@ -4,24 +4,32 @@ Knows the order that makes each happen once: write down, act, write down. Must n
 planned (`plan`, the record transaction), nor what an error means (`errors`).
 """
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from lib import log
-from lib.errors import DeadlineExceeded, GraphError, GraphTransportError, Verdict, classify
+from lib.accounts import Access, NoAccess
+from lib.errors import DeadlineExceeded, GraphError, GraphTransportError, SendDelayed, Verdict, classify
 from lib.events import Comment, Event
-from lib.graph import Graph, bound_text
+from lib.graph import Credentials, Graph
 from lib.job import Job
 from lib.outbox import ClaimedEffect, EffectEnd
+from lib.pace import Limits, hold_s, limits_at
 from lib.queue import Queue
-from lib.replies import render
-from lib.store import KnownProfile, Store
+from lib.reply_message import filled_in
+from lib.settings import Settings
+from lib.store import KnownProfile, SendPermit, Store
 
 SEND_TIMEOUT_S = 10.0
 SHORTEST_SEND_S = 1.0
 """With less time than this a send is not begun: cut off half-way it could never be repeated."""
+
+PATIENCE_S = 2.0
+"""A reply that has to wait no longer than this for its turn waits here: coming back costs one of QStash's retries."""
 
 PUBLISH_TIMEOUT_S = 3.0
 RESERVE_S = 0.5
@@ -43,38 +51,84 @@ class Attempt(msgspec.Struct, frozen=True):
 class Effects:
     """Carries out effects. Holds no state but its clients."""
 
-    def __init__(self, *, store: Store, queue: Queue, graph: Graph) -> None:
+    def __init__(self, settings: Settings, *, store: Store, queue: Queue, graph: Graph) -> None:
+        self._settings = settings
         self._store = store
         self._queue = queue
         self._graph = graph
 
-    async def send_reply(self, job: Job, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
+    async def send_reply(self, job: Job, access: Access, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
         """Sends one reply, never twice: once `begin_send` has said "may be on its way", it is not repeated."""
-        if job.credentials is None:
-            await self._finish(job, effect, "failed", code="no_access_token")
+        message = filled_in(effect.payload, name=profile.name, username=profile.username)
+        if self._settings.replies_mode == "dry_run":
+            await self._begin(job, effect, message, limits=None)
             return Attempt()
-        if job.deadline.left_s() < SHORTEST_SEND_S + RESERVE_S:
+        if isinstance(access, NoAccess):
+            await self._finish(job, effect, "failed", code=access.code)
+            return Attempt()
+        if _spare_s(job) <= 0:
             await self._finish(job, effect, "planned", code="deadline_exceeded")
             return Attempt(error=DeadlineExceeded())
-        message = {"text": reply_text(effect.payload, profile)}
+        kept_back = await self._kept_back(job, access, effect, message)
+        return kept_back or await self._send(job, access, effect, message)
+
+    async def _kept_back(
+        self, job: Job, access: Credentials, effect: ClaimedEffect, message: Mapping[str, Any]
+    ) -> Attempt | None:
+        """Why the reply does not leave now. None: it is written down as on its way, and has to be sent."""
+        usage = self._graph.usage(access.account_id).values()
+        pause_s = hold_s(usage, now_s=time.monotonic())
+        if pause_s > 0:
+            await self._finish(job, effect, "planned", code="send_delayed", retry_after_s=pause_s)
+            return Attempt(error=SendDelayed(pause_s))
+        limits = limits_at(usage, sends_per_second=self._settings.sends_per_second, now_s=time.monotonic())
+        while True:
+            permit = await self._begin(job, effect, message, limits=limits)
+            if permit.go:
+                return None
+            if not permit.kept:
+                return Attempt(error=None if permit.retry_after is None else SendDelayed(permit.retry_after))
+            await asyncio.sleep(permit.retry_after or 0)
+
+    async def _begin(
+        self, job: Job, effect: ClaimedEffect, message: Mapping[str, Any], *, limits: Limits | None
+    ) -> SendPermit:
+        """Asks for the permit to send; without `limits` it is a dry run, and there is none."""
         permit = await self._store.begin_send(
-            effect.effect_id, lease_token=job.lease_token, message=message, lease_s=job.lease_s()
+            effect.effect_id,
+            lease_token=job.lease_token,
+            message=message,
+            lease_s=job.lease_s(),
+            limits=limits,
+            patience_s=min(PATIENCE_S, _spare_s(job)),
         )
-        if not permit.go:
-            _log.info("Reply not sent", effect_id=effect.effect_id, code=permit.code)
-            return Attempt()
+        if not permit.go and not permit.kept:
+            _log.info("Reply not sent", effect_id=effect.effect_id, code=permit.code, retry_after=permit.retry_after)
+        return permit
+
+    async def _send(self, job: Job, access: Credentials, effect: ClaimedEffect, message: Mapping[str, Any]) -> Attempt:
         timeout_s = min(SEND_TIMEOUT_S, job.deadline.left_s() - RESERVE_S)
         try:
             mid = await self._graph.send(
-                job.credentials, recipient=recipient_of(job.event), message=message, timeout_s=timeout_s
+                access, recipient=recipient_of(job.event), message=message, timeout_s=timeout_s
             )
         except Exception as error:
-            verdict = classify(error)
-            end = end_of_failed_send(error, verdict)
-            await self._finish(job, effect, end, code=verdict.code, retry_after_s=verdict.retry_after)
-            return Attempt(error=error if end == "planned" else None, verdict=verdict)
+            return await self._not_sent(job, access, effect, error)
         await self._finish(job, effect, "sent", mid=mid)
         return Attempt()
+
+    async def _not_sent(self, job: Job, access: Credentials, effect: ClaimedEffect, error: Exception) -> Attempt:
+        verdict = classify(error)
+        end = end_of_failed_send(error, verdict)
+        retry_after = verdict.retry_after
+        comes_back: Exception = error
+        if retry_after is None and (
+            pause_s := hold_s(self._graph.usage(access.account_id).values(), now_s=time.monotonic())
+        ):
+            # Refused for the rate, without a word of how long: as long as the percentages say.
+            retry_after, comes_back = pause_s, SendDelayed(pause_s)
+        await self._finish(job, effect, end, code=verdict.code, retry_after_s=retry_after)
+        return Attempt(error=comes_back if end == "planned" else None, verdict=verdict)
 
     async def publish_next_phase(self, job: Job, effect: ClaimedEffect) -> Attempt:
         """Publishes one next phase; the caller writes down the message id when it closes the event."""
@@ -127,6 +181,6 @@ def recipient_of(event: Event) -> dict[str, str]:
     return {"id": event.contact_id or ""}
 
 
-def reply_text(payload: Mapping[str, Any], profile: KnownProfile) -> str:
-    """The planned text with its placeholders filled in, inside Instagram's limit."""
-    return bound_text(render(str(payload["text"]), name=profile.name, username=profile.username))
+def _spare_s(job: Job) -> float:
+    """Seconds that can be waited before the shortest send has to begin."""
+    return job.deadline.left_s() - SHORTEST_SEND_S - RESERVE_S

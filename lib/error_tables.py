@@ -50,6 +50,7 @@ BY_TYPE: Final[Mapping[str, Verdict]] = {
     # our own
     "lib.clean.BadJson": _INVALID,
     "lib.errors.DeadlineExceeded": retry("deadline_exceeded", "our own time ran out", status=504),
+    "lib.errors.TokenUnreadable": never("token_unreadable", "a stored access token can not be decrypted", status=500),
     "lib.errors.UnreadableAnswer": _UNREADABLE,
     "lib.responses.BodyTooLarge": never("body_too_large", "the body is over the platform's limit", status=413),
 }

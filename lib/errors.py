@@ -7,8 +7,8 @@ The codes of a verdict, each for good:
 | code | kind |
 |---|---|
 | `invalid_payload`, `body_too_large`, `client_disconnected`, `wrong_signature` | permanent |
-| `bad_configuration` | permanent: a person has to change a setting |
-| `deadline_exceeded`, `in_progress`, `cancelled` | retryable |
+| `bad_configuration`, `token_unreadable` | permanent: a person has to change a setting |
+| `deadline_exceeded`, `in_progress`, `send_delayed`, `cancelled` | retryable |
 | `timeout`, `pool_exhausted`, `connection_failed`, `io_failed`, `unreadable_answer` | retryable |
 | `http_unavailable`, `http_rate_limited` | retryable |
 | `http_refused` | permanent |
@@ -47,6 +47,8 @@ __all__ = [
     "InProgress",
     "InvalidPayload",
     "QueueRejected",
+    "SendDelayed",
+    "TokenUnreadable",
     "UnreadableAnswer",
     "Verdict",
     "classify",
@@ -90,8 +92,20 @@ class InProgress(Exception):
         self.retry_after = retry_after
 
 
+class SendDelayed(Exception):
+    """A reply may leave in `retry_after` seconds, not before: Meta's limits, and ours below them."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"a reply has to wait for {retry_after} s")
+        self.retry_after = retry_after
+
+
 class UnreadableAnswer(Exception):
     """A dependency answered with something else than what was asked for."""
+
+
+class TokenUnreadable(Exception):
+    """A stored access token that can not be decrypted, and why, in our own words."""
 
 
 class QueueRejected(Exception):
@@ -204,6 +218,10 @@ def _of_in_progress(error: InProgress) -> Verdict:
     return retry("in_progress", "another worker is at it", status=503, retry_after=delay_s(error.retry_after))
 
 
+def _of_send_delayed(error: SendDelayed) -> Verdict:
+    return retry("send_delayed", "a reply has to wait for its turn", status=503, retry_after=delay_s(error.retry_after))
+
+
 def _of_queue_rejected(error: QueueRejected) -> Verdict:
     verdict = of_status(whole_number(error.status), "qstash")
     return retry("qstash_rejected", "QStash did not take a message", status=502) if verdict is UNKNOWN else verdict
@@ -248,6 +266,7 @@ _BY_ATTRIBUTES: Final[Mapping[str, Callable[[Any], Verdict]]] = {
     f"{__name__}.BadConfiguration": _of_bad_configuration,
     f"{__name__}.InProgress": _of_in_progress,
     f"{__name__}.QueueRejected": _of_queue_rejected,
+    f"{__name__}.SendDelayed": _of_send_delayed,
     f"{__name__}.GraphError": _of_graph_error,
     f"{__name__}.GraphTransportError": _of_graph_transport,
     "httpx.HTTPStatusError": _of_http_status,

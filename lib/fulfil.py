@@ -7,6 +7,8 @@ Knows what a failure of each means for the event as a whole. Must not know how o
 from collections.abc import Iterable
 
 from lib import log
+from lib.account_store import AccountStore
+from lib.accounts import Access, NoAccess, access_to
 from lib.effects import Attempt, Effects
 from lib.enrich import Enrichment, fetch_profile
 from lib.errors import InProgress
@@ -14,6 +16,7 @@ from lib.graph import Graph
 from lib.job import Job
 from lib.outbox import ClaimedEffect
 from lib.queue import Queue
+from lib.settings import Settings
 from lib.store import KnownProfile, Recorded, Store
 
 PROFILE_TIMEOUT_S = 4.0
@@ -26,22 +29,27 @@ _log = log.get(__name__)
 class Fulfilment:
     """Carries out what an event owes, and closes it."""
 
-    def __init__(self, *, store: Store, queue: Queue, graph: Graph) -> None:
+    def __init__(self, settings: Settings, *, store: Store, queue: Queue, graph: Graph) -> None:
+        self._settings = settings
         self._store = store
+        self._accounts = AccountStore(store)
         self._graph = graph
-        self._effects = Effects(store=store, queue=queue, graph=graph)
+        self._effects = Effects(settings, store=store, queue=queue, graph=graph)
 
     async def fulfil(self, job: Job, recorded: Recorded) -> None:
         """Does what is due and claimed, and closes the event if nothing is owed after that.
 
         Raises the error that makes the event come back, or `InProgress` where another worker holds the rest.
         """
-        enrichment = await self._enrich(job, recorded)
+        access = self._access(recorded)
+        enrichment = await self._enrich(job, recorded, access)
         profile = _known(recorded.profile, enrichment)
-        attempts = {effect.effect_id: await self._attempt(job, effect, profile) for effect in _in_order(recorded)}
-        await self._stop_account(recorded.account_id, enrichment, attempts.values())
+        attempts = {
+            effect.effect_id: await self._attempt(job, access, effect, profile) for effect in _in_order(recorded)
+        }
+        await self._stop_account(recorded, enrichment, attempts.values())
 
-        owed = _owed(job, enrichment, attempts.values())
+        owed = _owed(enrichment, attempts.values())
         finished = await self._store.finish_event(
             job.event.event_id,
             lease_token=job.lease_token,
@@ -58,24 +66,28 @@ class Fulfilment:
         if not finished.finished:
             raise InProgress(retry_after=finished.retry_after or 1.0)
 
-    async def _enrich(self, job: Job, recorded: Recorded) -> Enrichment:
-        if not recorded.profile_due or job.credentials is None or job.event.contact_id is None:
+    def _access(self, recorded: Recorded) -> Access:
+        access = access_to(recorded.account_id, recorded.token, self._settings)
+        if recorded.token is not None and isinstance(access, NoAccess):
+            _log.error("Account without access", account_id=recorded.account_id, code=access.code, why=access.reason)
+        return access
+
+    async def _enrich(self, job: Job, recorded: Recorded, access: Access) -> Enrichment:
+        if not recorded.profile_due or isinstance(access, NoAccess) or job.event.contact_id is None:
             return Enrichment()
         timeout_s = min(PROFILE_TIMEOUT_S, job.deadline.left_s() * PROFILE_SHARE)
-        return await fetch_profile(self._graph, job.credentials, job.event.contact_id, timeout_s=timeout_s)
+        return await fetch_profile(self._graph, access, job.event.contact_id, timeout_s=timeout_s)
 
-    async def _attempt(self, job: Job, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
+    async def _attempt(self, job: Job, access: Access, effect: ClaimedEffect, profile: KnownProfile) -> Attempt:
         if effect.kind == "next_phase":
             return await self._effects.publish_next_phase(job, effect)
-        return await self._effects.send_reply(job, effect, profile)
+        return await self._effects.send_reply(job, access, effect, profile)
 
-    async def _stop_account(self, account_id: str, enrichment: Enrichment, attempts: Iterable[Attempt]) -> None:
+    async def _stop_account(self, recorded: Recorded, enrichment: Enrichment, attempts: Iterable[Attempt]) -> None:
         verdicts = [enrichment.verdict, *(attempt.verdict for attempt in attempts)]
         for verdict in verdicts:
             if verdict is not None and verdict.account_state is not None:
-                state, code = verdict.account_state, verdict.code
-                _log.error("Account stopped", account_id=account_id, state=state, code=code)
-                await self._store.mark_account(account_id, state=state, code=code)
+                await self._accounts.stop(recorded.account_id, verdict, failed=recorded.token)
                 return
 
 
@@ -84,14 +96,10 @@ def _in_order(recorded: Recorded) -> list[ClaimedEffect]:
     return sorted(recorded.effects, key=lambda effect: effect.kind == "next_phase")
 
 
-def _owed(job: Job, enrichment: Enrichment, attempts: Iterable[Attempt]) -> Exception | None:
-    """Why the event has to come back, or None.
-
-    A profile is worth a retry from QStash, but not an answer to Meta that the message was not received.
-    """
+def _owed(enrichment: Enrichment, attempts: Iterable[Attempt]) -> Exception | None:
+    """Why the event has to come back, or None."""
     errors = [attempt.error for attempt in attempts if attempt.error is not None]
-    profile_will_do_later = enrichment.verdict is None or not enrichment.verdict.retryable or job.via == "direct"
-    if enrichment.error is not None and not profile_will_do_later:
+    if enrichment.error is not None and enrichment.verdict is not None and enrichment.verdict.retryable:
         errors.append(enrichment.error)
     return errors[0] if errors else None
 

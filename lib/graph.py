@@ -13,6 +13,7 @@ import msgspec
 from lib.errors import GraphError, InvalidPayload
 from lib.graph_http import Call, Credentials, GraphHttp, unreadable
 from lib.graph_text import bound_text
+from lib.pace import Usage
 
 __all__ = ["Credentials", "Graph", "ProfileData", "bound_text"]
 
@@ -130,9 +131,9 @@ class Graph:
         query = {"fields": own if creds.flavour == "instagram" else page}
         return await self._graph.call(creds, Call("GET", ("me",), query), timeout_s=timeout_s)
 
-    def usage(self) -> dict[str, dict[str, float]]:
-        """By account and limit (`app`, `instagram`, …): the percentage last seen. 100 is throttled."""
-        return self._graph.usage()
+    def usage(self, account_id: str) -> dict[str, Usage]:
+        """By limit (`app`, `instagram`, …): how much of it Meta last said is used. 100 percent is throttled."""
+        return self._graph.usage(account_id)
 
 
 def _self(creds: Credentials) -> str:

@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
@@ -18,6 +19,7 @@ import httpx
 
 from lib.clean import BadJson, clean, decode_json
 from lib.errors import GraphError, GraphTransportError, InvalidPayload
+from lib.pace import Usage, read_usage
 
 MAX_ANSWER_BYTES = 1_000_000
 """Twenty messages of a conversation are some 40 kB; a larger answer is not Meta's."""
@@ -70,12 +72,12 @@ class GraphHttp:
             "instagram": instagram_url.rstrip("/"),
             "facebook": facebook_url.rstrip("/"),
         }
-        self._usage: dict[str, dict[str, float]] = {}
+        self._usage: dict[str, dict[str, Usage]] = {}
         logging.getLogger("httpx").addFilter(_QUERY_HIDER)
 
-    def usage(self) -> dict[str, dict[str, float]]:
-        """By account and limit (`app`, or Meta's `type`): the highest of Meta's percentages last seen."""
-        return {account: dict(limits) for account, limits in self._usage.items()}
+    def usage(self, account_id: str) -> dict[str, Usage]:
+        """By limit (`app`, or Meta's `type`): how much of it Meta last said is used, in an answer to this account."""
+        return dict(self._usage.get(account_id, {}))
 
     async def call(self, creds: Credentials, call: Call, *, timeout_s: float) -> dict[str, object]:
         """Meta's answer: a JSON object, made storable (see `lib.clean`).
@@ -93,10 +95,13 @@ class GraphHttp:
         answer = await self._exchange(creds, call, url, timeout_s)
         if isinstance(answer, GraphTransportError):
             raise answer
-        self._usage.setdefault(creds.account_id, {}).update(_usage(answer.headers))
+        usage = read_usage(answer.headers, now_s=time.monotonic())
         body = _json(answer.body)
         if not 200 <= answer.status < 300 or (isinstance(body, dict) and "error" in body):
+            self._usage.setdefault(creds.account_id, {}).update(usage)
             raise GraphError.from_response(answer.status, answer.headers, body, is_send=call.is_send)
+        # Meta speaks of a limit only when some of it is used up: what a good answer leaves out is far away.
+        self._usage[creds.account_id] = usage
         if not isinstance(body, dict):
             raise unreadable(call)
         return body
@@ -223,22 +228,3 @@ def _no_token(*, is_send: bool) -> GraphError:
         fbtrace_id=None,
         is_send=is_send,
     )
-
-
-def _usage(headers: Mapping[str, str]) -> dict[str, float]:
-    """Meta, "Rate limits": X-App-Usage is one set of percentages, X-Business-Use-Case-Usage lists of them."""
-    found: dict[str, float] = {}
-    app = _json(headers.get("x-app-usage", "").encode())
-    if isinstance(app, dict):
-        found["app"] = _highest(app)
-    by_business = _json(headers.get("x-business-use-case-usage", "").encode())
-    for limits in by_business.values() if isinstance(by_business, dict) else ():
-        for limit in limits if isinstance(limits, list) else ():
-            if isinstance(limit, dict):
-                found[str(limit.get("type", "unknown"))] = _highest(limit)
-    return found
-
-
-def _highest(percentages: Mapping[str, object]) -> float:
-    values = (percentages.get(name) for name in ("call_count", "total_cputime", "total_time"))
-    return max((value for value in values if isinstance(value, int | float)), default=0)

@@ -6,19 +6,33 @@ not hold the internal secret.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lib.accounts import credentials_for
+from lib import log
+from lib.account_store import AccountToken
+from lib.accounts import NoAccess, access_to, account_of, env_token_for
 from lib.deadline import Deadline
 from lib.errors import classify
+from lib.graph_http import Credentials
+from lib.settings import Settings
 
 if TYPE_CHECKING:
+    from lib.graph import Graph
     from lib.instance import Instance
 
 CHECK_TIMEOUT_S = 5.0
+
+MAX_TOKENS = 100
+"""So many stored tokens are tried with the keys; a wrong key fails at the first."""
+
+MAX_ASKED = 3
+"""For so many accounts the Graph API is asked; whether it answers at all, the first would show."""
+
+_log = log.get(__name__)
 
 
 class Check(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,22 +45,69 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def check_dependencies(here: "Instance") -> dict[str, Check]:
-    """Asks Postgres, QStash and, where there is a token, Graph; side by side, each within `CHECK_TIMEOUT_S`."""
-    checks: dict[str, Callable[[], Awaitable[dict[str, Any] | None]]] = {
-        "postgres": here.store.status,
-        "qstash": here.queue.ping,
-    }
-    credentials = credentials_for(here.settings.instagram_account_id, here.settings)
-    if credentials is not None:
-        token = credentials
+    """Asks Postgres and QStash, then, where there are tokens, tries the keys and asks Graph; each within
+    `CHECK_TIMEOUT_S`. An account that is stopped already shows in Postgres' answer and is not asked again.
+    """
+    postgres, qstash, stored = await asyncio.gather(_ask(here.store.status), _ask(here.queue.ping), _stored(here))
+    checks = {"postgres": postgres, "qstash": qstash}
+    if stored:
+        checks["tokens"] = _try_keys(stored, here.settings)
+    if askable := _askable(stored, here.settings):
+        checks["graph"] = await _ask_graph(here.graph, askable)
+    return checks
 
-        async def ask_graph() -> dict[str, Any]:
-            me = await here.graph.me(token, timeout_s=CHECK_TIMEOUT_S)
-            return {name: me[name] for name in ("user_id", "username") if name in me}
 
-        checks["graph"] = ask_graph
-    answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
-    return dict(zip(checks, answers, strict=True))
+async def _stored(here: "Instance") -> list[AccountToken]:
+    """The stored tokens; none where Postgres does not answer, which its own check says."""
+    try:
+        async with Deadline.after(CHECK_TIMEOUT_S).enforced():
+            return await here.accounts.tokens(limit=MAX_TOKENS)
+    except Exception as error:
+        _log.warning("Stored accounts not checked", code=classify(error).code)
+        return []
+
+
+def _try_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:
+    started = time.monotonic()
+    accesses = {held.account_id: access_to(held.account_id, held.token, settings) for held in stored}
+    unreadable = {account_id: access.code for account_id, access in accesses.items() if isinstance(access, NoAccess)}
+    return Check(
+        ok=not unreadable,
+        ms=_ms_since(started),
+        code=next(iter(unreadable.values()), None),
+        detail={"tried": len(stored), "unreadable": list(unreadable)},
+    )
+
+
+def _askable(stored: Sequence[AccountToken], settings: Settings) -> list[Credentials]:
+    accesses = [access_to(held.account_id, held.token, settings) for held in stored if held.state == "active"]
+    env_account = env_token_for(settings)
+    if env_account is not None and env_account not in (held.account_id for held in stored):
+        accesses.insert(0, access_to(env_account, None, settings))
+    return [access for access in accesses if not isinstance(access, NoAccess)][:MAX_ASKED]
+
+
+async def _ask_graph(graph: "Graph", askable: Sequence[Credentials]) -> Check:
+    answers = await asyncio.gather(*(_ask(partial(_me, graph, one)) for one in askable))
+    failed = [answer for answer in answers if not answer.ok]
+    return Check(
+        ok=not failed,
+        ms=max(answer.ms for answer in answers),
+        code=failed[0].code if failed else None,
+        detail={
+            "accounts": [
+                answer.detail or {"account_id": one.account_id, "code": answer.code}
+                for one, answer in zip(askable, answers, strict=True)
+            ]
+        },
+    )
+
+
+async def _me(graph: "Graph", one: Credentials) -> dict[str, Any]:
+    account = account_of(await graph.me(one, timeout_s=CHECK_TIMEOUT_S), one.flavour)
+    if account is None:
+        return {"account_id": one.account_id}
+    return {"account_id": account.account_id, "username": account.username}
 
 
 async def _ask(check: Callable[[], Awaitable[dict[str, Any] | None]]) -> Check:

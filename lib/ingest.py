@@ -33,7 +33,8 @@ _log = log.get(__name__)
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     """What became of one event.
 
-    queued, deduplicated: QStash has it. processed, duplicate: it has taken effect. rejected: it never can
+    queued, deduplicated: QStash has it. processed, duplicate: it is recorded, has taken effect, and what it may still
+    owe is the sweeper's to finish. rejected: it never can take effect
     (kept as a dead letter). failed: it is not durable, and its sender has to send it again.
     """
 
@@ -57,14 +58,17 @@ class Ingestor:
         self._store = store
         self._processor = processor
 
-    async def ingest(self, events: Sequence[Event], *, deadline: Deadline, skip_queue: bool = False) -> list[Result]:
+    async def ingest(
+        self, events: Sequence[Event], *, deadline: Deadline, skip_queue: bool = False, again: str = ""
+    ) -> list[Result]:
         """One result an event, in order; never raises for what an event or a dependency does.
 
-        With `skip_queue` the direct road has all the time, as QStash was asked in vain just before.
+        With `skip_queue` the direct road has all the time, as QStash was asked in vain just before. `again` names
+        another attempt at events that QStash had before (see `Queue.publish_events`).
         """
         results: list[Result | None] = [None] * len(events)
         if not skip_queue:
-            results = await self._publish(events, deadline)
+            results = await self._publish(events, deadline, again)
         left = [index for index, result in enumerate(results) if result is None]
         if left:
             gate = asyncio.Semaphore(DIRECT_CONCURRENCY)
@@ -73,11 +77,11 @@ class Ingestor:
                 results[index] = result
         return [result for result in results if result is not None]
 
-    async def _publish(self, events: Sequence[Event], deadline: Deadline) -> list[Result | None]:
+    async def _publish(self, events: Sequence[Event], deadline: Deadline, again: str) -> list[Result | None]:
         budget_s = min(QUEUE_TIMEOUT_S, deadline.left_s() * QUEUE_SHARE)
         try:
             async with deadline.at_most(budget_s).enforced():
-                outcomes = await self._queue.publish_events(events)
+                outcomes = await self._queue.publish_events(events, again=again)
         except Exception as error:
             verdict = classify(error)
             _log.error(

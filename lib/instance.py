@@ -14,12 +14,16 @@ from lib.settings import Settings, load
 if TYPE_CHECKING:
     import httpx
 
+    from lib.account_store import AccountStore
+    from lib.archive_store import ArchiveStore
     from lib.dispatch import Dispatcher
+    from lib.erasure_store import ErasureStore
     from lib.graph import Graph
     from lib.ingest import Ingestor
     from lib.process import Processor
     from lib.queue import Queue
     from lib.store import Store
+    from lib.sweep_store import SweepStore
 
 
 class Instance:
@@ -50,6 +54,30 @@ class Instance:
         return Store(self.settings)
 
     @cached_property
+    def archive(self) -> "ArchiveStore":
+        from lib.archive_store import ArchiveStore  # noqa: PLC0415
+
+        return ArchiveStore(self.store)
+
+    @cached_property
+    def unfinished(self) -> "SweepStore":
+        from lib.sweep_store import SweepStore  # noqa: PLC0415
+
+        return SweepStore(self.store)
+
+    @cached_property
+    def accounts(self) -> "AccountStore":
+        from lib.account_store import AccountStore  # noqa: PLC0415
+
+        return AccountStore(self.store)
+
+    @cached_property
+    def erasures(self) -> "ErasureStore":
+        from lib.erasure_store import ErasureStore  # noqa: PLC0415
+
+        return ErasureStore(self.store)
+
+    @cached_property
     def graph(self) -> "Graph":
         from lib.graph import Graph  # noqa: PLC0415
 
@@ -77,6 +105,13 @@ class Instance:
         from lib.dispatch import Dispatcher  # noqa: PLC0415
 
         return Dispatcher(self.settings, http=self.http, ingestor=lambda: self.ingestor)
+
+    async def close(self) -> None:
+        """Closes the connections that were opened, for a command that ends; a function is simply stopped."""
+        if "http" in self.__dict__:
+            await self.http.aclose()
+        if "store" in self.__dict__:
+            await self.store.close()
 
 
 @lru_cache(maxsize=1)

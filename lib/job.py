@@ -1,4 +1,4 @@
-"""One attempt at one event: what it is about, who speaks for its account, and how long it may take.
+"""One attempt at one event: what it is about, by which road it came, and how long it may take.
 
 A value handed from step to step. Must not know the steps.
 """
@@ -10,7 +10,6 @@ import msgspec
 
 from lib.deadline import Deadline
 from lib.events import Event
-from lib.graph import Credentials
 
 Via: TypeAlias = Literal["queue", "direct", "replay"]
 
@@ -20,7 +19,6 @@ class Job(msgspec.Struct, frozen=True):
 
     event: Event
     via: Via
-    credentials: Credentials | None
     lease_token: uuid.UUID
     deadline: Deadline
 

@@ -22,7 +22,6 @@ class PlannedEffect(msgspec.Struct, frozen=True, omit_defaults=True):
     rule_account_id: str | None = None
     cooldown_s: int = 0
     first_message: bool = False
-    dry_run: bool = False
 
 
 class ClaimedEffect(msgspec.Struct, frozen=True):

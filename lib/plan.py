@@ -21,7 +21,7 @@ def effects_of(event: Event, rules: RuleBook, settings: Settings) -> list[Planne
     """Everything `event` may owe, the best reply first. Ids are stable: the same event, the same ids."""
     effects: list[PlannedEffect] = []
     if settings.replies_mode != "off":
-        effects += [_reply(event, rule, settings) for rule in rules.matching(event)]
+        effects += [_reply(event, rule) for rule in rules.matching(event)]
     if settings.phase3_url and has_next_phase(event):
         effects.append(
             PlannedEffect(effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event))
@@ -49,14 +49,13 @@ def next_phase_payload(event: Event) -> dict[str, Any]:
     }
 
 
-def _reply(event: Event, rule: Rule, settings: Settings) -> PlannedEffect:
+def _reply(event: Event, rule: Rule) -> PlannedEffect:
     return PlannedEffect(
         effect_id=f"dm:{event.event_id}:{rule.rule_id}",
         kind="private_reply" if isinstance(event, Comment) else "dm",
-        payload={"text": rule.reply_text},
+        payload=rule.message(),
         rule_id=rule.rule_id,
         rule_account_id=rule.account_id,
         cooldown_s=rule.cooldown_s,
         first_message=rule.trigger == "first_message",
-        dry_run=settings.replies_mode == "dry_run",
     )

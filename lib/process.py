@@ -8,10 +8,11 @@ import time
 import uuid
 from typing import Literal, TypeAlias
 
+import msgspec
+
 from lib import log
-from lib.accounts import credentials_for
 from lib.deadline import Deadline
-from lib.errors import InProgress
+from lib.errors import InProgress, classify
 from lib.events import Event
 from lib.fulfil import Fulfilment
 from lib.graph import Graph
@@ -24,6 +25,9 @@ from lib.store import Recorded, Store
 
 Processed: TypeAlias = Literal["processed", "duplicate"]
 
+ANSWER_MARGIN_S = 0.05
+"""On the direct road, what is kept back from the deadline for saying that the event is recorded."""
+
 _MATCH_ATTEMPTS = 3
 
 _log = log.get(__name__)
@@ -35,7 +39,7 @@ class Processor:
     def __init__(self, settings: Settings, *, store: Store, queue: Queue, graph: Graph) -> None:
         self._settings = settings
         self._store = store
-        self._fulfilment = Fulfilment(store=store, queue=queue, graph=graph)
+        self._fulfilment = Fulfilment(settings, store=store, queue=queue, graph=graph)
         self._rules = RuleBook()
 
     async def process(self, event: Event, *, via: Via, deadline: Deadline) -> Processed:
@@ -43,11 +47,12 @@ class Processor:
 
         Raises `InProgress` where another worker is at it, `DeadlineExceeded` when time ran out, and whatever
         kept it from being finished; `errors.classify` says what each means. What was recorded stays recorded.
+
+        By the direct road it is enough that it is recorded: its sender waits, and the sweeper finishes it.
         """
         started = time.monotonic()
-        credentials = credentials_for(event.account_id, self._settings)
         async with deadline.enforced():
-            outcome = await self._process(Job(event, via, credentials, uuid.uuid4(), deadline))
+            outcome = await self._process(Job(event, via, uuid.uuid4(), deadline))
         _log.info(
             "Event processed",
             event_id=event.event_id,
@@ -63,10 +68,26 @@ class Processor:
         if recorded.outcome == "duplicate":
             return "duplicate"
         if recorded.outcome == "in_progress":
+            if job.via == "direct":
+                return "duplicate"
             raise InProgress(retry_after=recorded.retry_after or 1.0)
         if recorded.profile_due or recorded.effects:
-            await self._fulfilment.fulfil(job, recorded)
+            await self._fulfil(job, recorded)
         return "processed"
+
+    async def _fulfil(self, job: Job, recorded: Recorded) -> None:
+        if job.via != "direct":
+            await self._fulfilment.fulfil(job, recorded)
+            return
+        deadline = job.deadline.at_most(job.deadline.left_s() - ANSWER_MARGIN_S)
+        try:
+            async with deadline.enforced():
+                await self._fulfilment.fulfil(msgspec.structs.replace(job, deadline=deadline), recorded)
+        except Exception as error:
+            verdict = classify(error)
+            if not verdict.retryable:
+                raise
+            _log.warning("Left to the sweeper", event_id=job.event.event_id, code=verdict.code)
 
     async def _record(self, job: Job) -> Recorded:
         asks_rules = self._settings.replies_mode != "off" and may_be_answered(job.event)
@@ -78,7 +99,6 @@ class Processor:
                 lease_token=job.lease_token,
                 lease_s=job.lease_s(),
                 rules_version=self._rules.version if asks_rules else None,
-                profile_max_age_s=self._settings.profile_max_age_s if job.credentials else None,
             )
             if recorded.outcome != "stale_rules":
                 return recorded

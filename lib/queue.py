@@ -50,15 +50,18 @@ class Queue:
         self._settings = settings
         self._sdk: AsyncQStash | None = None
 
-    async def publish_events(self, events: Sequence[Event]) -> list[Published | QueueRejected]:
-        """One outcome an event, in order.
+    async def publish_events(self, events: Sequence[Event], *, again: str = "") -> list[Published | QueueRejected]:
+        """One outcome an event, in order. `again` names a later attempt at the same events, which QStash would
+        otherwise take for the first one, delivered twice.
 
         A batch can fail for one message and succeed for the others, so each answer is read on its own; of
         several batches one can fail and the others succeed, too. Raises what the SDK raises where nothing
         went in; the caller bounds the time.
         """
         batches = [events[start : start + BATCH_SIZE] for start in range(0, len(events), BATCH_SIZE)]
-        answers = await asyncio.gather(*map(self._publish_batch, batches), return_exceptions=True)
+        answers = await asyncio.gather(
+            *(self._publish_batch(batch, again) for batch in batches), return_exceptions=True
+        )
         outcomes: list[Published | QueueRejected] = []
         for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, BaseException):
@@ -95,7 +98,7 @@ class Queue:
         """Asks QStash something only a valid token may ask. Raises what the SDK raises."""
         await self._client().signing_key.get()
 
-    async def _publish_batch(self, events: Sequence[Event]) -> list[Published | QueueRejected]:
+    async def _publish_batch(self, events: Sequence[Event], again: str) -> list[Published | QueueRejected]:
         # The SDK's batch_json (3.4.0) raises KeyError when one item was refused, and then nobody knows
         # which items are in. Its request and its header preparation are used; the answer is read here.
         from qstash.message import prepare_batch_message_body  # noqa: PLC0415
@@ -105,19 +108,19 @@ class Queue:
                 path="/v2/batch",
                 method="POST",
                 headers={"Content-Type": "application/json"},
-                body=prepare_batch_message_body([self._event_message(event) for event in events]),
+                body=prepare_batch_message_body([self._event_message(event, again) for event in events]),
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
         return read_batch_answer(answer, len(events))
 
-    def _event_message(self, event: Event) -> "BatchRequest":
+    def _event_message(self, event: Event, again: str) -> "BatchRequest":
         base_url = self._settings.base_url
         message: BatchRequest = {
             "url": base_url + CONSUMER_PATH,
             "body": encode(event).decode(),
             "content_type": "application/json",
-            "deduplication_id": event.event_id,
+            "deduplication_id": f"{event.event_id}_{again}" if again else event.event_id,
             "retries": DELIVERY_RETRIES,
             "timeout": DELIVERY_TIMEOUT,
             "label": EVENT_LABEL,

@@ -26,6 +26,8 @@ LOCAL_BASE_URL = "http://localhost:3000"
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
+_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
+"""32 bytes in base64 of either alphabet: a Fernet key (cryptography, "Fernet")."""
 _MAX_WHOLE = 10 * 365 * 86400
 """Ten years of seconds."""
 
@@ -49,6 +51,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     instagram_access_token: str
     instagram_account_id: str
     instagram_login_flavour: LoginFlavour
+    token_encryption_keys: tuple[str, ...]
+    """The first encrypts, all decrypt. Empty: no account but the environment's has a token."""
+    token_refresh_after_days: int
     graph_api_version: str
     graph_instagram_url: str
     graph_facebook_url: str
@@ -56,8 +61,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profile_max_age_s: int
     raw_retention_days: int
     cron_secret: str
+    meta_app_id: str
+    """Whom a thread may be passed to, if it is us; "" is not known."""
     replies_mode: RepliesMode
     reply_match: ReplyMatch
+    sends_per_second: int
+    """At most so many direct messages of one account leave in a second."""
     log_level: str
     vercel_automation_bypass_secret: str
     base_url: str
@@ -94,6 +103,8 @@ def load(env: Mapping[str, str]) -> Settings:
         instagram_access_token=read.text("INSTAGRAM_ACCESS_TOKEN"),
         instagram_account_id=read.text("INSTAGRAM_ACCOUNT_ID"),
         instagram_login_flavour=cast("LoginFlavour", read.one_of("INSTAGRAM_LOGIN_FLAVOUR", get_args(LoginFlavour))),
+        token_encryption_keys=read.keys("TOKEN_ENCRYPTION_KEY"),
+        token_refresh_after_days=read.whole("TOKEN_REFRESH_AFTER_DAYS", "days"),
         graph_api_version=read.checked("GRAPH_API_VERSION", _version),
         graph_instagram_url=read.url("GRAPH_INSTAGRAM_URL"),
         graph_facebook_url=read.url("GRAPH_FACEBOOK_URL"),
@@ -102,6 +113,8 @@ def load(env: Mapping[str, str]) -> Settings:
         raw_retention_days=read.whole("RAW_RETENTION_DAYS", "days"),
         cron_secret=read.text("CRON_SECRET"),
         replies_mode=cast("RepliesMode", read.one_of("REPLIES_MODE", get_args(RepliesMode))),
+        meta_app_id=read.checked("META_APP_ID", _app_id),
+        sends_per_second=read.whole("SENDS_PER_SECOND", "messages"),
         reply_match=cast("ReplyMatch", read.one_of("REPLY_MATCH", get_args(ReplyMatch))),
         log_level=read.one_of("LOG_LEVEL", _LEVELS),
         vercel_automation_bypass_secret=read.text("VERCEL_AUTOMATION_BYPASS_SECRET"),
@@ -143,6 +156,13 @@ class _Reader:
         if len(parts) > 1 and not all(parts):
             self._complain(name, "has an empty part between its commas")
         return parts
+
+    def keys(self, name: str) -> tuple[str, ...]:
+        """Keys to encrypt with; none where it is not set."""
+        keys = self.listed(name) if self.text(name) else ()
+        if not all(_KEY.fullmatch(key) for key in keys):
+            self._complain(name, "must be a key of 32 bytes in base64, or several with commas between")
+        return keys
 
     def checked(self, name: str, check: Callable[[str], str | None]) -> str:
         """A value that `check` has no complaint about."""
@@ -201,6 +221,10 @@ def _base(value: str) -> str | None:
     if complaint is None and ("?" in value or "#" in value):
         return "must be a URL without ? and #"
     return complaint
+
+
+def _app_id(value: str) -> str | None:
+    return None if value.isascii() and value.isdigit() else "must be the number that Meta gave the app"
 
 
 def _version(value: str) -> str | None:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from lib.accounts import env_token_for
 from lib.errors import UnreadableAnswer
 from lib.events import Event
 from lib.job import Via
 from lib.outbox import ClaimedEffect, EffectEnd, PlannedEffect
+from lib.pace import Limits
 from lib.replies import Rule
 from lib.settings import Settings
+from lib.tokens import StoredToken
 
 if TYPE_CHECKING:
     from supabase import AsyncClient
@@ -37,7 +40,10 @@ class KnownProfile(msgspec.Struct, frozen=True):
 
 
 class Recorded(msgspec.Struct, frozen=True):
-    """The answer of `record_event`; see its comment for the outcomes. `retry_after` is in seconds."""
+    """The answer of `record_event`; see its comment for the outcomes. `retry_after` is in seconds.
+
+    `token` is the account's own, where something that may need it is due or claimed.
+    """
 
     outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
     account_id: str = ""
@@ -45,16 +51,22 @@ class Recorded(msgspec.Struct, frozen=True):
     profile_due: bool = False
     profile: KnownProfile | None = None
     effects: list[ClaimedEffect] = []
+    token: StoredToken | None = None
     retry_after: float | None = None
     rules_version: int = 0
     rules: list[Rule] = []
 
 
 class SendPermit(msgspec.Struct, frozen=True):
-    """May the message leave? `code` says why not."""
+    """May the message leave? `code` says why not.
+
+    With `retry_after` it may in so many seconds: `kept`, the effect is still the caller's; else it was put back.
+    """
 
     go: bool
     code: str | None = None
+    retry_after: float | None = None
+    kept: bool = False
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -80,14 +92,12 @@ class Store:
         lease_token: uuid.UUID,
         lease_s: int,
         rules_version: int | None,
-        profile_max_age_s: int | None,
     ) -> Recorded:
         """Makes `event` take effect, once; plans and claims what it owes.
 
-        `rules_version` is the version `effects` was matched with, None where rules do not matter;
-        `profile_max_age_s` None asks for no profile.
+        `rules_version` is the version `effects` was matched with, None where rules do not matter.
         """
-        answer = await self._rpc(
+        answer = await self.rpc(
             "record_event",
             {
                 "p_event": msgspec.to_builtins(event),
@@ -97,27 +107,41 @@ class Store:
                     "lease_token": str(lease_token),
                     "lease_s": lease_s,
                     "reply_match": self._settings.reply_match,
-                    "profile_max_age_s": profile_max_age_s,
+                    "profile_max_age_s": self._settings.profile_max_age_s,
+                    "env_token_for": env_token_for(self._settings),
+                    "app_id": self._settings.meta_app_id,
                     "rules_version": rules_version,
                 },
             },
         )
-        return _read(answer, Recorded)
+        return read_answer(answer, Recorded)
 
     async def begin_send(
-        self, effect_id: str, *, lease_token: uuid.UUID, message: Mapping[str, Any], lease_s: int
+        self,
+        effect_id: str,
+        *,
+        lease_token: uuid.UUID,
+        message: Mapping[str, Any],
+        lease_s: int,
+        limits: Limits | None,
+        patience_s: float = 0.0,
     ) -> SendPermit:
-        """Writes that `message` may be on its way, before it leaves."""
-        answer = await self._rpc(
+        """Writes that `message` may be on its way, before it leaves; without `limits`, that it would have left, were
+        this no dry run. `patience_s` is how long the caller can wait for its turn.
+        """
+        answer = await self.rpc(
             "begin_send",
             {
                 "p_effect_id": effect_id,
                 "p_token": str(lease_token),
                 "p_message": message,
                 "p_lease_s": lease_s,
+                "p_options": {"dry_run": True}
+                if limits is None
+                else {"limits": msgspec.to_builtins(limits), "patience_s": patience_s},
             },
         )
-        return _read(answer, SendPermit)
+        return read_answer(answer, SendPermit)
 
     async def finish_effect(
         self,
@@ -130,7 +154,7 @@ class Store:
         retry_after_s: float | None = None,
     ) -> None:
         """Records how one effect ended; `planned` puts it back for `retry_after_s` seconds."""
-        await self._rpc(
+        await self.rpc(
             "finish_effect",
             {
                 "p_effect_id": effect_id,
@@ -155,7 +179,7 @@ class Store:
 
         With `complete` false it stays open for another attempt.
         """
-        answer = await self._rpc(
+        answer = await self.rpc(
             "finish_event",
             {
                 "p_event_id": event_id,
@@ -167,21 +191,18 @@ class Store:
                 "p_complete": complete,
             },
         )
-        return _read(answer, Finished)
-
-    async def mark_account(self, account_id: str, *, state: str, code: str) -> None:
-        """Stops the sends of one account (`needs_reauth`, `stopped`), or starts them again (`active`)."""
-        await self._rpc("mark_account", {"p_account_id": account_id, "p_state": state, "p_code": code})
+        return read_answer(answer, Finished)
 
     async def store_dead_letter(self, letter: Mapping[str, Any]) -> bool:
         """Keeps a dead letter, once per `source_message_id`. True where it was not kept before."""
-        return bool(await self._rpc("store_dead_letter", {"p_letter": letter}))
+        return bool(await self.rpc("store_dead_letter", {"p_letter": letter}))
 
     async def status(self) -> dict[str, Any]:
         """The counts of `ingestion_status`, for health."""
-        return _read(await self._rpc("ingestion_status", {}), dict[str, Any])
+        return read_answer(await self.rpc("ingestion_status", {}), dict[str, Any])
 
-    async def _rpc(self, function: str, params: dict[str, Any]) -> object:
+    async def rpc(self, function: str, params: dict[str, Any]) -> object:
+        """What the SQL function answers, as JSON. Raises what the client raises, and `UnreadableAnswer`."""
         if self._client is None:
             self._client = connect(self._settings)
         try:
@@ -190,8 +211,14 @@ class Store:
             # Answered 200 with something that is no JSON: a proxy's page, a cut body.
             raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
 
+    async def close(self) -> None:
+        """Closes the connections, for a process that goes on without them."""
+        if self._client is not None and self._client.options.httpx_client is not None:
+            await self._client.options.httpx_client.aclose()
 
-def _read(answer: object, shape: type[T]) -> T:
+
+def read_answer(answer: object, shape: type[T]) -> T:
+    """`answer` in the shape it should have. Raises `UnreadableAnswer`."""
     try:
         return msgspec.convert(answer, shape)
     except msgspec.ValidationError as error:

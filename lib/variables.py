@@ -20,10 +20,12 @@ DEFAULTS = {
     "GRAPH_API_VERSION": "v26.0",
     "GRAPH_INSTAGRAM_URL": "https://graph.instagram.com",
     "GRAPH_FACEBOOK_URL": "https://graph.facebook.com",
+    "TOKEN_REFRESH_AFTER_DAYS": "30",
     "PROFILE_MAX_AGE_S": "86400",
     "RAW_RETENTION_DAYS": "30",
     "REPLIES_MODE": "on",
     "REPLY_MATCH": "first",
+    "SENDS_PER_SECOND": "40",
     "LOG_LEVEL": "INFO",
 }
 
@@ -31,6 +33,8 @@ OPTIONAL = (
     "QSTASH_NEXT_SIGNING_KEY",
     "INSTAGRAM_ACCESS_TOKEN",
     "INSTAGRAM_ACCOUNT_ID",
+    "TOKEN_ENCRYPTION_KEY",
+    "META_APP_ID",
     "PHASE3_URL",
     "CRON_SECRET",
     "PUBLIC_URL",
@@ -59,6 +63,10 @@ WHERE = {
     ),
     "INSTAGRAM_ACCESS_TOKEN": "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token.",
     "INSTAGRAM_ACCOUNT_ID": "The user_id that GET /me?fields=user_id,username answers; a webhook's entry.id.",
+    "TOKEN_ENCRYPTION_KEY": (
+        "Make one up: openssl rand -base64 32. Two while you change it, with a comma between: the new one first."
+    ),
+    "META_APP_ID": "Meta App Dashboard: App settings > Basic > App ID.",
     "GRAPH_API_VERSION": "Meta, Graph API > Changelog.",
     "PHASE3_URL": "The https URL of your own receiver.",
     "CRON_SECRET": "Make one up: openssl rand -hex 32. Vercel sends it with every cron job.",

@@ -77,7 +77,7 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
         await asyncio.sleep(setting.latency_ms / 1000)
         response = await _before_accepting(request, setting.mood)
         if response is None:
-            response = await _answer(standin, node, request, body)
+            response = await _answer(standin, node, request, body, record)
             response = await _after_accepting(request, setting.mood) or response
         if isinstance(response, _NoAnswer):
             return response
@@ -108,9 +108,11 @@ async def _before_accepting(request: Request, mood: Mood) -> Response | None:
     return refusal.response() if refusal else None
 
 
-async def _answer(standin: Standin, node: Node, request: Request, body: bytes) -> Response:
+async def _answer(standin: Standin, node: Node, request: Request, body: bytes, record: dict[str, object]) -> Response:
     try:
-        return json_answer(await node(nodes.visit(standin.world, standin.echoes, request, body)))
+        visit = nodes.visit(standin.world, standin.echoes, request, body)
+        record["account_id"] = visit.account.user_id
+        return json_answer(await node(visit))
     except RefusedError as refused:
         return refused.refusal.response()
 
@@ -130,6 +132,7 @@ async def _after_accepting(request: Request, mood: Mood) -> Response | None:
 
 
 def _record(name: str, request: Request, mood: Mood) -> dict[str, object]:
+    """`account_id` is whose token it came with, filled in once that is known to be good; `status` when it ends."""
     return {
         "at_ms": time.time_ns() // 1_000_000,
         "endpoint": name,
@@ -138,6 +141,7 @@ def _record(name: str, request: Request, mood: Mood) -> dict[str, object]:
         "fields": request.query_params.get("fields"),
         "appsecret_proof": "appsecret_proof" in request.query_params,
         "mood": mood,
+        "account_id": None,
         "status": None,
     }
 

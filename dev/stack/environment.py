@@ -11,7 +11,20 @@ from dev.stack import keys
 from dev.stack.errors import StackError
 
 # What a child may not pick up by accident: the shell's own pipeline settings, and libpq's and PostgREST's.
-OURS = ("INSTAGRAM_", "QSTASH_", "SUPABASE_", "GRAPH_", "VERCEL", "REPL", "PROFILE_", "RAW_", "PG")
+OURS = (
+    "INSTAGRAM_",
+    "QSTASH_",
+    "SUPABASE_",
+    "GRAPH_",
+    "VERCEL",
+    "REPL",
+    "PROFILE_",
+    "RAW_",
+    "SENDS_",
+    "META_",
+    "TOKEN_",
+    "PG",
+)
 OURS_EXACTLY = ("INTERNAL_API_SECRET", "CRON_SECRET", "PHASE3_URL", "LOG_LEVEL", "PUBLIC_URL", "PRODUCTION_DOMAIN")
 
 
@@ -86,9 +99,16 @@ def qstash_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
 
 
 def supabase_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
-    """The user's Supabase when `SUPABASE_URL` says where it is, else the local one."""
+    """The user's Supabase when `SUPABASE_URL` says where it is, else the local one.
+
+    The local key for tokens comes with it: nothing in a hosted project is to be encrypted with what everybody knows.
+    """
     if not user.get("SUPABASE_URL"):
-        return {"SUPABASE_URL": local_url, "SUPABASE_SERVICE_ROLE_KEY": keys.supabase_jwt("service_role")}
+        return {
+            "SUPABASE_URL": local_url,
+            "SUPABASE_SERVICE_ROLE_KEY": keys.supabase_jwt("service_role"),
+            "TOKEN_ENCRYPTION_KEY": user.get("TOKEN_ENCRYPTION_KEY") or keys.TOKEN_KEY,
+        }
     if not user.get("SUPABASE_SERVICE_ROLE_KEY"):
         raise StackError("SUPABASE_URL is set but SUPABASE_SERVICE_ROLE_KEY is not: set both, or neither.")
     return {name: user[name] for name in ("SUPABASE_URL", "SUPABASE_SERVICE_ROLE_KEY")}

@@ -22,6 +22,7 @@ INTERNAL_SECRET = "local-internal-secret"
 CRON_SECRET = "local-cron-secret"
 ACCESS_TOKEN = "local-access-token"
 ACCOUNT_ID = "17841400000000000"
+TOKEN_KEY = base64.urlsafe_b64encode(b"local-development-only-token-key").decode()
 
 # The first user of Upstash's dev server, printed in Upstash's documentation ("Local development").
 QSTASH_TOKEN = "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0="

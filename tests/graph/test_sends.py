@@ -4,6 +4,7 @@ import httpx
 import pytest
 
 from lib.errors import GraphError, GraphTransportError, InvalidPayload, Verdict, classify
+from lib.pace import Usage
 from tests.graph.conftest import ACCOUNT, PERSON, Meta, credentials
 
 
@@ -231,13 +232,17 @@ def test_a_mood_ends_after_its_number_of_calls(meta: Meta) -> None:
 def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
     meta.mood("send", "rate_limit", times=1)
 
-    async def usage() -> dict[str, dict[str, float]]:
+    async def usage() -> dict[str, Usage]:
         async with httpx.AsyncClient(verify=False) as http:
             graph = meta.graph(http)
             for _ in range(2):
                 with pytest.raises(GraphError):
                     await graph.send(credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5)
                 meta.mood("send", "rate_limit_thread")
-            return graph.usage()
+            return graph.usage(ACCOUNT)
 
-    assert meta.ask(lambda _: usage()) == {ACCOUNT: {"app": 100, "instagram": 100}}
+    seen = meta.ask(lambda _: usage())
+    assert {name: (limit.percent, limit.regain_s) for name, limit in seen.items()} == {
+        "app": (100, None),
+        "instagram": (100, 60),
+    }

@@ -78,6 +78,8 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("INSTAGRAM_LOGIN_FLAVOUR", "google", "one of instagram, facebook"),
         ("REPLIES_MODE", "maybe", "one of on, dry_run, off"),
         ("QSTASH_REDACT_BODY", "yes", "one of false, true"),
+        ("SENDS_PER_SECOND", "0", "whole number of messages"),
+        ("META_APP_ID", "my app", "the number that Meta gave"),
         ("PROFILE_MAX_AGE_S", "0", "whole number of seconds"),
         ("PROFILE_MAX_AGE_S", "-5", "whole number of seconds"),
         ("PROFILE_MAX_AGE_S", "9" * 5000, "whole number of seconds"),

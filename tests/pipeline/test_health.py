@@ -35,7 +35,7 @@ def test_the_dependencies_are_asked_for_who_holds_the_secret(world: World) -> No
     assert set(checks) == {"postgres", "qstash", "graph"}
     assert all(check["ok"] for check in checks.values())
     assert checks["postgres"]["detail"]["open_dead_letters"] == 0
-    assert checks["graph"]["detail"]["username"]
+    assert [account["username"] for account in checks["graph"]["detail"]["accounts"]] == ["shop.0001"]
 
 
 def test_a_wrong_secret_is_401_and_asks_nobody(world: World) -> None:

@@ -60,8 +60,14 @@ def test_retry_expressions_compute_milliseconds(text: str, retried: int, delay_m
         "retried.real",
         "max(*a)",
         "(" * 99,
-    ]
-    + ["-" * 100 + "1", "pow(x=1, y=2)", "1 if retried else 2", "lambda: 1", "1e999", "9" * 257, "2**2"],
+        "-" * 100 + "1",
+        "pow(x=1, y=2)",
+        "1 if retried else 2",
+        "lambda: 1",
+        "1e999",
+        "9" * 257,
+        "2**2",
+    ],
 )
 def test_anything_but_arithmetic_is_no_expression(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -190,12 +196,17 @@ def test_a_publisher_who_asks_for_nothing_gets_the_defaults() -> None:
     assert (options.labels, options.flow_key, options.callback, options.forwarded) == ((), None, None, ())
 
 
-@given(st.lists(st.tuples(st.sampled_from(["Upstash-Retries", "Upstash-Delay", "x", "Upstash-"]), st.text())))
-def test_headers_are_read_or_refused_and_nothing_else(pairs: list[tuple[str, str]]) -> None:
+def _complaint_of(pairs: list[tuple[str, str]]) -> int | None:
     try:
         parse_options(read_source(pairs))
     except ApiError as error:
-        assert error.status == 400
+        return error.status
+    return None
+
+
+@given(st.lists(st.tuples(st.sampled_from(["Upstash-Retries", "Upstash-Delay", "x", "Upstash-"]), st.text())))
+def test_headers_are_read_or_refused_and_nothing_else(pairs: list[tuple[str, str]]) -> None:
+    assert _complaint_of(pairs) in (None, 400)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+"""GET /api/cron/refresh-tokens: Vercel's daily cron job. Access tokens are refreshed before they die.
+
+Wiring only: authenticate, refresh, answer. Must not know which token is due.
+"""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.deadline import Deadline
+from lib.instance import instance
+from lib.refresh import Refresher
+from lib.responses import Refused, json_response
+from lib.routing import function
+from lib.signatures import verify_bearer
+
+BEGIN_FOR_S = 30.0
+"""What is begun by then ends inside the function's maxDuration."""
+
+
+async def refresh(request: Request) -> Response:
+    """200 with how many were refreshed, which were not, and which expire; 401 for whoever is not Vercel (Vercel,
+    "Securing cron jobs").
+    """
+    here, deadline = instance(), Deadline.after(BEGIN_FOR_S)
+    if not verify_bearer(request.headers.get("authorization"), here.settings.cron_secret):
+        raise Refused(401, "wrong_cron_secret", "Authorization is not Bearer CRON_SECRET")
+    refresher = Refresher(here.settings, accounts=here.accounts, graph=here.graph)
+    return json_response(200, await refresher.run(deadline=deadline))
+
+
+app = function(get=refresh)

@@ -1,0 +1,30 @@
+"""GET or POST /api/cron/sweep: what was recorded and never finished gets another attempt.
+
+Called by Vercel's cron, or by a QStash schedule. Wiring only: authenticate, sweep, answer.
+"""
+
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from lib.deadline import Deadline
+from lib.instance import instance
+from lib.responses import Refused, json_response
+from lib.routing import function
+from lib.signatures import verify_bearer
+from lib.sweep import sweep
+
+WORK_FOR_S = 45.0
+"""A last page ends inside it, and it inside the function's maxDuration."""
+
+
+async def take_up(request: Request) -> Response:
+    """200 with what was taken up and what became of it; 401 for whoever does not hold CRON_SECRET."""
+    here, deadline = instance(), Deadline.after(WORK_FOR_S)
+    if not verify_bearer(request.headers.get("authorization"), here.settings.cron_secret):
+        raise Refused(401, "wrong_cron_secret", "Authorization is not Bearer CRON_SECRET")
+    return json_response(200, await sweep(here.unfinished, here.ingestor, now=datetime.now(UTC), deadline=deadline))
+
+
+app = function(get=take_up, post=take_up)

@@ -1,0 +1,96 @@
+"""A receiver of the next phase: what `PHASE3_URL` points to. Take it as a beginning.
+
+It shows the three things a receiver owes: it knows the sender (Upstash-Signature), it does each event once however
+often it comes (the event id is kept in the transaction of its effect), and it says whether another try would help
+(489 never, 500 perhaps). The contract is in docs/next-phase.md.
+
+As a Vercel function of your own: put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
+requirements.txt. SQLite keeps this example in one file; on Vercel use your Postgres, with the same statements.
+
+Settings: NEXT_PHASE_URL (exactly what PHASE3_URL is), QSTASH_CURRENT_SIGNING_KEY, QSTASH_NEXT_SIGNING_KEY,
+NEXT_PHASE_DATABASE (a file).
+"""
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+from qstash import Receiver
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+URL = os.environ["NEXT_PHASE_URL"]
+DATABASE = os.environ.get("NEXT_PHASE_DATABASE", "next_phase.db")
+
+signatures = Receiver(
+    current_signing_key=os.environ["QSTASH_CURRENT_SIGNING_KEY"],
+    next_signing_key=os.environ.get("QSTASH_NEXT_SIGNING_KEY") or os.environ["QSTASH_CURRENT_SIGNING_KEY"],
+)
+
+TABLES = """
+    create table if not exists done (event_id text primary key);
+    create table if not exists contacts (account_id text, contact_id text, messages integer, last_text text,
+        primary key (account_id, contact_id));
+"""
+
+
+class CanNeverWorkError(Exception):
+    """No further try would help."""
+
+
+def handle(db: sqlite3.Connection, event: dict[str, Any]) -> None:
+    """Your effect. Here: how many messages each person has written, and the last one of them.
+
+    Raise `CanNeverWorkError` where no further try would help, anything else where one might.
+    """
+    if event["kind"] != "message":
+        return  # events you do not care for are events you have handled
+    if event["contact_id"] is None:
+        raise CanNeverWorkError("a message of nobody")
+    db.execute(
+        "insert into contacts values (?, ?, 1, ?) on conflict (account_id, contact_id)"
+        " do update set messages = messages + 1, last_text = excluded.last_text",
+        (event["account_id"], event["contact_id"], event.get("text")),
+    )
+
+
+def take(event: dict[str, Any]) -> str:
+    """The effect and the memory of it, together or not at all: so it happens once, also when two come at once."""
+    with closing(sqlite3.connect(DATABASE)) as db, db:
+        db.executescript(TABLES)
+        if not db.execute("insert or ignore into done values (?)", (event["event_id"],)).rowcount:
+            return "duplicate"
+        handle(db, event)
+        return "done"
+
+
+def read(body: str) -> dict[str, Any]:
+    """The event in a body. New fields may come at any time: look only at those you need."""
+    try:
+        event = json.loads(body)
+        if isinstance(event["event_id"], str) and isinstance(event["kind"], str):
+            return dict(event)
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise CanNeverWorkError("no event of the next phase")
+
+
+async def receive(request: Request) -> JSONResponse:
+    """200 done (now, or before), 401 not QStash, 489 never send it again; an exception is a 500: send it again."""
+    body = (await request.body()).decode("utf-8", "replace")
+    try:
+        signatures.verify(signature=request.headers.get("upstash-signature", ""), body=body, url=URL)
+    except Exception:
+        return JSONResponse({"error": "not signed by QStash"}, 401)
+    try:
+        return JSONResponse({"status": take(read(body))})
+    except CanNeverWorkError as error:
+        # QStash tries again after every other status outside 2xx, a 400 too.
+        return JSONResponse({"error": str(error)}, 489, {"Upstash-NonRetryable-Error": "true"})
+
+
+app = Starlette(routes=[Route("/{path:path}", receive, methods=["POST"])])

@@ -1,0 +1,55 @@
+"""What was never finished, in the database: the functions of `supabase/migrations/…_sweep.sql`.
+
+Knows their names and shapes. Must not know what is done about it. Raises what `Store.rpc` raises.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from lib.archive import ArchivedEvent
+from lib.store import Store, read_answer
+
+
+class UnfinishedEvent(msgspec.Struct, frozen=True):
+    """A row of `events` that still owes something; `raw` is None past retention."""
+
+    event_id: str
+    kind: str
+    account_id: str
+    topic: str | None
+    via_standby: bool
+    occurred_at: datetime
+    received_at: datetime
+    recorded_at: datetime
+    raw: dict[str, Any] | None
+
+    def archived(self) -> ArchivedEvent | None:
+        """The row as one of the archive, if its raw item is there."""
+        return None if self.raw is None else msgspec.convert(msgspec.structs.asdict(self), ArchivedEvent)
+
+
+class ExpiredSends(msgspec.Struct, frozen=True):
+    """How many sends lost their worker, and how many have been unknown for longer than a day."""
+
+    expired: int
+    unknown_for_a_day: int
+
+
+class SweepStore:
+    """The calls. Uses the connections of the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def take_unfinished(self, *, older_than_s: int, limit: int) -> list[UnfinishedEvent]:
+        """The oldest events recorded more than `older_than_s` seconds ago and not finished; taken, so that no other
+        sweeper gets them for a while.
+        """
+        answer = await self._store.rpc("unfinished_events", {"p_older_than_s": older_than_s, "p_limit": limit})
+        return read_answer(answer, list[UnfinishedEvent])
+
+    async def expire_sends(self) -> ExpiredSends:
+        """Marks sends whose worker died as unknown."""
+        return read_answer(await self._store.rpc("expire_sends", {}), ExpiredSends)

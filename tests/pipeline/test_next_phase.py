@@ -1,0 +1,161 @@
+"""The next phase: what it gets is what its schema says, and the example in docs/ can be taken as it is."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from dev import next_phase_schema
+from dev.qstash.signing import SigningKeys
+from dev.sample_files import samples
+from dev.stack import keys
+from dev.stack.config import ROOT
+from dev.stack.ports import free_port
+from lib.parse import parse_webhook
+from lib.plan import has_next_phase, next_phase_payload
+from tests.builders import CONTACT, echo, message, new_mid, webhook
+from tests.world import World
+
+SCHEMA: dict[str, Any] = json.loads(next_phase_schema.FILE.read_text("utf-8"))
+
+
+def closed(schema: Any) -> Any:
+    """`schema`, but that a field it does not name is an error."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = {name: closed(value) for name, value in schema.items()}
+    return {**inside, "additionalProperties": False} if "properties" in schema else inside
+
+
+def payloads_of(name: str) -> list[dict[str, Any]]:
+    body = json.loads((ROOT / "dev" / "samples" / f"{name}.json").read_text("utf-8"))
+    events = parse_webhook(body, received_at=1_795_000_000_000)
+    return [json.loads(json.dumps(next_phase_payload(event))) for event in events if has_next_phase(event)]
+
+
+def test_the_schema_in_docs_is_that_of_the_events() -> None:
+    assert next_phase_schema.FILE.read_text("utf-8") == next_phase_schema.text(), "run python -m dev.next_phase_schema"
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("name", [sample.name for sample in samples()])
+def test_every_sample_is_sent_on_as_the_schema_says(name: str) -> None:
+    for payload in payloads_of(name):
+        jsonschema.validate(payload, closed(SCHEMA), cls=jsonschema.Draft202012Validator)
+
+
+def test_the_samples_show_every_kind_of_the_schema() -> None:
+    shown = {payload["kind"] for sample in samples() for payload in payloads_of(sample.name)}
+    assert shown == {
+        one["properties"]["kind"]["enum"][0] for one in SCHEMA["$defs"].values() if "kind" in one["properties"]
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "unknown"},
+        {"event_id": ""},
+        {"event_id": "with a blank"},
+        {"occurred_at": "yesterday"},
+        {"contact_id": 6001},
+        {"direction": "sideways"},
+        {"mid": None},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_we_never_send(wrong: dict[str, Any]) -> None:
+    (payload,) = payloads_of("text")
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**payload, **wrong}, SCHEMA, cls=jsonschema.Draft202012Validator)
+
+
+# The example.
+
+
+@dataclass
+class Example:
+    """docs/examples/next_phase_receiver.py, running."""
+
+    url: str
+    database: Path
+
+    def rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self.database)) as db:
+            return db.execute(query).fetchall()
+
+    def post(self, body: bytes, *, key: str = keys.QSTASH_CURRENT_SIGNING_KEY, url: str = "") -> httpx.Response:
+        signature = SigningKeys(key, key).sign(url=url or self.url, body=body, now_s=time.time())
+        return httpx.post(self.url, content=body, headers={"Upstash-Signature": signature})
+
+
+@contextmanager
+def running_example(folder: Path) -> Iterator[Example]:
+    port = free_port()
+    example = Example(f"http://127.0.0.1:{port}/api/next-phase", folder / "next_phase.db")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "next_phase_receiver:app", "--port", str(port), "--log-level", "warning"],
+        cwd=ROOT / "docs" / "examples",
+        env={
+            **os.environ,
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "NEXT_PHASE_URL": example.url,
+            "NEXT_PHASE_DATABASE": str(example.database),
+            "QSTASH_CURRENT_SIGNING_KEY": keys.QSTASH_CURRENT_SIGNING_KEY,
+            "QSTASH_NEXT_SIGNING_KEY": keys.QSTASH_NEXT_SIGNING_KEY,
+        },
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not _answers(example.url):
+            assert server.poll() is None, "the example does not start"
+            assert time.monotonic() < deadline, "the example does not answer"
+            time.sleep(0.05)
+        yield example
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == 405
+    except httpx.TransportError:
+        return False
+
+
+def test_the_example_receives_each_event_once_and_says_what_can_never_work(world: World, tmp_path: Path) -> None:
+    mids = [new_mid() for _ in range(3)]
+    with running_example(tmp_path) as example, world.stack.functions({"PHASE3_URL": example.url}) as base_url:
+        body = webhook(*[message(f"line {n}", mid=mid) for n, mid in enumerate(mids)], echo("from us"))
+        for _ in range(2):
+            world.deliver(body, base_url=base_url)
+            world.forget_deduplication()
+        assert example.rows("select contact_id, messages from contacts") == [(CONTACT, 3)]
+        assert len(example.rows("select * from done")) == 4
+
+        one = json.dumps({"event_id": f"ig_msg_{mids[0]}", "kind": "message", "contact_id": CONTACT}).encode()
+        assert example.post(one).json() == {"status": "duplicate"}
+        assert example.post(one, key="sig_of_somebody_else_altogether_").status_code == 401
+        assert example.post(one, url="https://elsewhere.example").status_code == 401
+        for never in (b"not json", b"[]", b'{"event_id": 1, "kind": "message"}', b'{"kind": "message"}'):
+            refused = example.post(never)
+            assert (refused.status_code, refused.headers["upstash-nonretryable-error"]) == (489, "true")
+        nobody = json.dumps({"event_id": "ig_msg_x", "kind": "message", "contact_id": None}).encode()
+        assert example.post(nobody).status_code == 489
+        assert not example.rows("select * from done where event_id = 'ig_msg_x'"), "what was not done is not remembered"
+        assert example.rows("select messages from contacts") == [(3,)]
+    assert {row["state"] for row in world.rows("select state from outbox")} == {"sent"}
