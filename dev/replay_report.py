@@ -36,7 +36,7 @@ def progress(console: Console, total: int, tally: Tally) -> Iterator[Callable[[]
         def say() -> None:
             nonlocal done
             done += 1
-            if done * 10 // total > (done - 1) * 10 // total:
+            if total and done * 10 // total > (done - 1) * 10 // total:
                 console.print(f"{done} of {total} read again, {_summary(tally)}")
 
         yield say

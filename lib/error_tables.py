@@ -125,6 +125,12 @@ BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
     "PGRSTX": _FAULT,
 }
 
+BY_GATEWAY_WORDS: Final[Mapping[str, Verdict]] = {
+    "Invalid API key": _KEY,
+    "No API key found in request": _KEY,
+}
+"""Supabase's gateway stands before PostgREST and refuses a key without any code, in these words alone."""
+
 _DATABASE_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
 
 

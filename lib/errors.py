@@ -34,7 +34,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-from lib.error_tables import BY_TYPE, of_database, of_status
+from lib.error_tables import BY_GATEWAY_WORDS, BY_TYPE, of_database, of_status
 from lib.graph_verdicts import of_graph, of_graph_transport
 from lib.lenient import delay_in, delay_s, delay_until_s, whole_number
 from lib.verdict import UNKNOWN, Verdict, never, retry
@@ -258,7 +258,7 @@ def _of_qstash_limit(error: Any) -> Verdict:
 
 
 def _of_postgrest(error: Any) -> Verdict:
-    return of_database(error.code)
+    return BY_GATEWAY_WORDS.get(error.message) or of_database(error.code)
 
 
 _BY_ATTRIBUTES: Final[Mapping[str, Callable[[Any], Verdict]]] = {

@@ -342,6 +342,11 @@ PERMANENT_DATABASE = [
 UNFORESEEN_DATABASE = ["00000", "0A000", "55000", "39000", "PGRST999", "PGRST", "2200", "220011", "22 00", "22p02", ""]
 
 
+def test_a_key_that_supabases_gateway_does_not_know_is_a_matter_of_configuration() -> None:
+    verdict = classify(APIError({"message": "Invalid API key", "hint": "Double check your Supabase API key."}))
+    assert (verdict.retryable, verdict.code) == (False, "bad_configuration")
+
+
 def said_by_postgrest(code: object) -> APIError:
     """As the official client raises it: the words quote the row."""
     return APIError({"code": code, "message": f"Key (text)=({SECRET})", "details": SECRET, "hint": SECRET})

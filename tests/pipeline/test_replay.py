@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any, LiteralString
 
 import msgspec
@@ -14,8 +15,11 @@ from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
+from rich.console import Console
 
 from dev.cli import cli
+from dev.replay_report import progress
+from dev.replaying import Tally
 from dev.sample_files import SAMPLES
 from dev.stack.ports import free_port
 from lib import archive_store
@@ -576,3 +580,10 @@ def test_progress_is_said_now_and_then_where_there_is_no_terminal(world: World) 
     lines = [line for line in replay().stderr.splitlines() if "read again" in line]
     assert len(lines) == 10
     assert lines[-1] == "25 of 25 read again, 0 improved, 25 reclassified"
+
+
+def test_an_event_that_came_after_they_were_counted_does_not_upset_the_progress() -> None:
+    said = StringIO()
+    with progress(Console(file=said), 0, Tally()) as tick:
+        tick()
+    assert said.getvalue() == ""
