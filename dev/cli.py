@@ -25,9 +25,15 @@ ELSEWHERE = {
     ),
     "send": ("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
     "replay": ("dev.replay", "replay", "Read archived events again with the parser of this checkout."),
+    "dead-letters": (
+        "dev.dead_letters",
+        "dead_letters",
+        "List, show, replay and discard what QStash gave up on; find what it lost.",
+    ),
     "erase": ("dev.erase", "erase", "Erase what is stored of one person, or of a whole account."),
     "retention": ("dev.retention", "retention", "Empty the raw items that are past their time."),
     "accounts": ("dev.accounts", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."),
+    "doctor": ("dev.doctor.command", "doctor", "Check a deployment, or the local stack; each failure names its fix."),
     "qstash": ("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
     "graph": ("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
 }

@@ -1,21 +1,27 @@
 """Dead letters: what QStash, or direct processing, gave up on, in the shape `store_dead_letter` keeps.
 
-Pure. Knows the body of QStash's failure callback (Upstash, "Callbacks"). Must not know how letters are kept
-or replayed.
+Pure. Knows the body of QStash's failure callback (Upstash, "Callbacks") and the entries of its dead letter queue
+(Upstash, "DLQ"). Must not know how letters are kept or replayed.
 """
 
 import base64
 import binascii
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from lib.errors import InvalidPayload, Verdict
 from lib.events import Event, decode
 
+if TYPE_CHECKING:
+    from qstash.dlq import DlqMessage
+
 MAX_FOREIGN_BODY_CHARS = 10_000
 """A message that is no event of ours is kept for people to look at, not to be processed."""
+
+_REDACTED = re.compile(r"REDACTED:[0-9a-f]{64}")
 
 
 class FailureCallback(msgspec.Struct, frozen=True, rename="camel"):
@@ -39,9 +45,7 @@ def read_failure(body: bytes) -> dict[str, Any]:
         callback = msgspec.json.decode(body, type=FailureCallback, strict=False)
     except msgspec.DecodeError as error:
         raise InvalidPayload(None, str(error)) from None
-    source = _plain(callback.source_body)
-    event = _event_in(source)
-    letter: dict[str, Any] = {
+    return {
         "source_message_id": callback.source_message_id,
         "dlq_id": callback.dlq_id,
         "url": callback.url,
@@ -50,11 +54,27 @@ def read_failure(body: bytes) -> dict[str, Any]:
         "retried": callback.retried,
         "max_retries": callback.max_retries,
         "first_tried_at": callback.created_at,
+        **_of_body(_plain(callback.source_body)),
     }
-    if event is None:
-        text = source.decode("utf-8", "replace").replace("\0", "\ufffd")
-        return {**letter, "body": text[:MAX_FOREIGN_BODY_CHARS]}
-    return {**letter, **_of_event(event)}
+
+
+def letter_of_entry(entry: "DlqMessage") -> dict[str, Any]:
+    """The dead letter in an entry of QStash's queue, as its failure callback would have brought it."""
+    return {
+        "source_message_id": entry.message_id,
+        "dlq_id": entry.dlq_id,
+        "url": entry.url,
+        "status": entry.response_status,
+        "error_code": error_code_in((entry.response_body or "").encode()),
+        "max_retries": entry.max_retries,
+        "first_tried_at": entry.created_at,
+        **_of_body(_plain(entry.body_base64) if entry.body is None else entry.body.encode()),
+    }
+
+
+def is_redacted(entry: "DlqMessage") -> bool:
+    """Does QStash show a digest in place of the body? (`QSTASH_REDACT_BODY`; Upstash, `Upstash-Redact-Fields`.)"""
+    return _REDACTED.fullmatch(entry.body or "") is not None
 
 
 def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
@@ -78,6 +98,14 @@ def error_code_in(body: bytes) -> str | None:
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return code[:200] if isinstance(code, str) else None
+
+
+def _of_body(body: bytes) -> dict[str, Any]:
+    event = _event_in(body)
+    if event is not None:
+        return _of_event(event)
+    text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    return {"body": text[:MAX_FOREIGN_BODY_CHARS]}
 
 
 def _of_event(event: Event) -> dict[str, Any]:

@@ -52,7 +52,11 @@ class Dispatcher:
         """One outcome an event, in order. Never raises for what the endpoint or a dependency does."""
         handled: list[Handled] = []
         for start in range(0, len(events), MAX_EVENTS_PER_REQUEST):
-            handled += await self._dispatch(events[start : start + MAX_EVENTS_PER_REQUEST], deadline)
+            some = events[start : start + MAX_EVENTS_PER_REQUEST]
+            if deadline.left_s() > 0:
+                handled += await self._dispatch(some, deadline)
+            else:
+                handled += [Handled(event.event_id, "failed") for event in some]
         return handled
 
     async def _dispatch(self, events: Sequence[Event], deadline: Deadline) -> list[Handled]:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
     from lib.account_store import AccountStore
     from lib.archive_store import ArchiveStore
+    from lib.dead_letter_store import DeadLetterStore
     from lib.dispatch import Dispatcher
     from lib.erasure_store import ErasureStore
     from lib.graph import Graph
     from lib.ingest import Ingestor
     from lib.process import Processor
     from lib.queue import Queue
+    from lib.redrive import Redriver
     from lib.store import Store
     from lib.sweep_store import SweepStore
 
@@ -66,6 +68,12 @@ class Instance:
         return SweepStore(self.store)
 
     @cached_property
+    def dead_letters(self) -> "DeadLetterStore":
+        from lib.dead_letter_store import DeadLetterStore  # noqa: PLC0415
+
+        return DeadLetterStore(self.store)
+
+    @cached_property
     def accounts(self) -> "AccountStore":
         from lib.account_store import AccountStore  # noqa: PLC0415
 
@@ -99,6 +107,13 @@ class Instance:
         from lib.ingest import Ingestor  # noqa: PLC0415
 
         return Ingestor(queue=self.queue, store=lambda: self.store, processor=lambda: self.processor)
+
+    @cached_property
+    def redriver(self) -> "Redriver":
+        from lib.dlq import DeadLetterQueue  # noqa: PLC0415
+        from lib.redrive import Redriver  # noqa: PLC0415
+
+        return Redriver(self.dead_letters, ingestor=self.ingestor, dlq=DeadLetterQueue(self.settings))
 
     @cached_property
     def dispatcher(self) -> "Dispatcher":

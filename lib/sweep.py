@@ -49,7 +49,7 @@ class Swept(msgspec.Struct, frozen=True):
 
 async def sweep(store: SweepStore, ingestor: Ingestor, *, now: datetime, deadline: Deadline) -> Swept:
     """One run. Raises what the database client raises: what was done before stands."""
-    sends = await store.expire_sends()
+    sends, letters = await store.expire_sends(), await store.close_letters()
     counts: Counter[str] = Counter()
     done = False
     while not done and counts["taken"] < MOST_EVENTS and deadline.left_s() > PAGE_S:
@@ -67,7 +67,7 @@ async def sweep(store: SweepStore, ingestor: Ingestor, *, now: datetime, deadlin
         unknown_sends_for_a_day=sends.unknown_for_a_day,
         done=done,
     )
-    _log.info("Swept", **msgspec.structs.asdict(swept))
+    _log.info("Swept", letters_closed=letters, **msgspec.structs.asdict(swept))
     return swept
 
 

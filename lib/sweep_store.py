@@ -53,3 +53,7 @@ class SweepStore:
     async def expire_sends(self) -> ExpiredSends:
         """Marks sends whose worker died as unknown."""
         return read_answer(await self._store.rpc("expire_sends", {}), ExpiredSends)
+
+    async def close_letters(self) -> int:
+        """Closes the dead letters of events that were processed since; how many."""
+        return read_answer(await self._store.rpc("close_processed_dead_letters", {}), int)

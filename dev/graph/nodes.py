@@ -18,7 +18,7 @@ from dev.graph.echoes import Echoes
 from dev.graph.mids import conversation_id
 from dev.graph.refusals import RefusedError, invalid_parameter, no_such_object
 from dev.graph.sends import Recipient, accept
-from dev.graph.world import REFRESHED_TOKEN_LIFE_S, Account, SentMessage, World, proof_is_good
+from dev.graph.world import DEFAULT_SUBSCRIPTION, REFRESHED_TOKEN_LIFE_S, Account, SentMessage, World, proof_is_good
 
 FOLLOWER_FIELDS = frozenset(
     {"follower_count", "is_user_follow_business", "is_business_follow_user", "is_verified_user"}
@@ -108,7 +108,11 @@ async def me(visit: Visit) -> Answer:
 
 async def conversations(visit: Visit) -> Answer:
     account = visit.world.acting(visit.account, visit.node_id)
-    igsid = visit.request.query_params.get("user_id", "")
+    igsid = visit.request.query_params.get("user_id")
+    if igsid is None:
+        return {
+            "data": [{"id": conversation_id(account.user_id, each)} for each in visit.world.partners(account.user_id)]
+        }
     if not igsid.isdigit():
         raise RefusedError(no_such_object(igsid or visit.node_id))
     messages = visit.world.conversation(account.user_id, igsid)
@@ -134,9 +138,14 @@ async def refresh(visit: Visit) -> Answer:
 
 
 async def subscribed_apps(visit: Visit) -> Answer:
-    visit.world.acting(visit.account, visit.node_id)
+    """The app's own subscription: as if the account had it from the start, until a test changes it."""
+    account_id = visit.world.acting(visit.account, visit.node_id).user_id
+    subscriptions = visit.world.subscriptions
     if visit.request.method == "GET":
-        return {"data": [{"id": "1000000000000001", "subscribed_fields": ["messages", "message_reactions"]}]}
+        fields = subscriptions.get(account_id, DEFAULT_SUBSCRIPTION)
+        return {"data": [{"id": "1000000000000001", "subscribed_fields": list(fields)}] if fields else []}
+    asked = visit.request.query_params.get("subscribed_fields", "") if visit.request.method == "POST" else ""
+    subscriptions[account_id] = tuple(filter(None, asked.split(",")))
     return {"success": True}
 
 

@@ -14,6 +14,8 @@ from dev.graph.refusals import RefusedError
 
 REFRESHED_TOKEN_LIFE_S = 60 * 24 * 3600
 
+DEFAULT_SUBSCRIPTION = ("messages", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
+
 _OWN_ACCOUNT = re.compile(rf"{re.escape(LOCAL_TOKEN_PREFIX)}.*?-?(\d{{10,}})")
 _FIRST_NAMES = ("Ada", "Björk", "Chidi", "Dana", "Émile", "Fatima", "Goran", "Hana", "Ines", "Jun")
 _LAST_NAMES = (
@@ -73,6 +75,7 @@ class World:
     profiles: dict[str, dict[str, object]] = field(default_factory=dict)
     commenters: dict[str, str] = field(default_factory=dict)
     sent: list[SentMessage] = field(default_factory=list)
+    subscriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _refreshes: int = 0
 
     def reset(self) -> None:
@@ -80,6 +83,7 @@ class World:
         self.profiles.clear()
         self.commenters.clear()
         self.sent.clear()
+        self.subscriptions.clear()
 
     def account_of(self, token: str | None) -> Account:
         """Whose token it is. Raises `RefusedError` (190) for none, an unknown or an `EXPIRED…` one."""
@@ -133,6 +137,10 @@ class World:
         """The messages sent to `igsid`, newest first."""
         own = (sent for sent in self.sent if (sent.account_id, sent.recipient_id) == (account_id, igsid))
         return sorted(own, key=lambda sent: sent.sent_at_ms, reverse=True)
+
+    def partners(self, account_id: str) -> list[str]:
+        """Whom an account has sent messages to, each once."""
+        return list(dict.fromkeys(sent.recipient_id for sent in self.sent if sent.account_id == account_id))
 
 
 def made_up_profile(igsid: str) -> dict[str, object]:

@@ -43,11 +43,17 @@ def addresses(stack: Stack) -> Table:
         (
             "Internal ingest",
             f"{base}/api/internal/ingest-event",
-            "Authorization: Bearer $INTERNAL_API_SECRET",
+            _bearer(stack, "INTERNAL_API_SECRET", keys.INTERNAL_SECRET),
         ),
         ("Queue consumer", f"{base}/api/qstash/instagram-ingestion", "signed by QStash"),
         ("Failure callback", f"{base}/api/qstash/instagram-failure", "signed by QStash"),
         ("Health", f"{base}/api/health", ""),
+        ("Data deletion", f"{base}/api/privacy/data-deletion", "signed by Meta"),
+        ("Deauthorize", f"{base}/api/privacy/deauthorize", "signed by Meta"),
+        ("Deletion status", f"{base}/api/privacy/deletion-status", "?code=, as data deletion answers it"),
+        ("Sweep", f"{base}/api/cron/sweep", _bearer(stack, "CRON_SECRET", keys.CRON_SECRET)),
+        ("Retention", f"{base}/api/cron/retention", _bearer(stack, "CRON_SECRET", keys.CRON_SECRET)),
+        ("Token refresh", f"{base}/api/cron/refresh-tokens", _bearer(stack, "CRON_SECRET", keys.CRON_SECRET)),
         ("Supabase REST", f"{stack.supabase_url}/rest/v1", _supabase_note(stack)),
         ("Postgres", _dsn(stack), "psql and friends"),
         ("QStash", stack.qstash_url, ""),
@@ -63,6 +69,11 @@ def addresses(stack: Stack) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _bearer(stack: Stack, name: str, local: str) -> str:
+    """How a route is called: with the laptop's own secret, which is none; one of the user's is not shown."""
+    return f"Bearer {local if stack.env[name] == local else f'${name}'}"
 
 
 def _supabase_note(stack: Stack) -> str:

@@ -194,6 +194,11 @@ begin
     if p_state not in ('sent', 'failed', 'unknown', 'skipped', 'planned') then
         raise exception 'no such end of an effect: %', p_state using errcode = '22023';
     end if;
+    -- The person before the effect, as the echo of this send takes them: it often comes at this very moment.
+    perform from public.profiles p
+    join public.outbox o on o.account_id = p.account_id and o.contact_id = p.igsid
+    where o.effect_id = p_effect_id and p_state = 'sent'
+    for update of p;
     select * into v_effect from public.outbox o where o.effect_id = p_effect_id for update;
     if not found or v_effect.lease_token is distinct from p_token then
         return jsonb_build_object('state', coalesce(v_effect.state, 'missing'));

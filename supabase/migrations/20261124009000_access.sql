@@ -34,6 +34,7 @@ begin
         from pg_catalog.pg_proc p
         where p.pronamespace = 'ingestion'::regnamespace
             or p.oid = any (array[
+                'public.schema_version'::regproc,
                 'public.record_event'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
                 'public.finish_event'::regproc, 'public.mark_account'::regproc,
                 'public.save_account'::regproc, 'public.list_accounts'::regproc, 'public.stored_tokens'::regproc,
@@ -45,7 +46,10 @@ begin
                 'public.expire_raw'::regproc, 'public.request_erasure'::regproc, 'public.run_erasure'::regproc,
                 'public.erasure_status'::regproc, 'public.preview_erasure'::regproc,
                 'public.pending_erasures'::regproc, 'public.deauthorize_account'::regproc,
-                'public.unfinished_events'::regproc, 'public.expire_sends'::regproc
+                'public.unfinished_events'::regproc, 'public.expire_sends'::regproc,
+                'public.list_dead_letters'::regproc, 'public.count_dead_letters'::regproc,
+                'public.close_dead_letter'::regproc, 'public.close_processed_dead_letters'::regproc,
+                'public.list_unfinished'::regproc
             ]::oid[])
     loop
         execute format('revoke all on function %s from public, anon, authenticated', v_function);

@@ -78,9 +78,28 @@ def test_a_sender_action_is_no_message(meta: Meta) -> None:
 
 
 def test_an_account_subscribes_the_app(meta: Meta) -> None:
-    answer = meta.admin.post(f"/v26.0/{ACCOUNT}/subscribed_apps?subscribed_fields=messages", headers=BEARER)
+    path = f"/v26.0/{ACCOUNT}/subscribed_apps"
+    answer = meta.admin.post(f"{path}?subscribed_fields=messages,comments", headers=BEARER)
 
     assert answer.json() == {"success": True}
+    (app,) = meta.admin.get(path, headers=BEARER).json()["data"]
+    assert app["subscribed_fields"] == ["messages", "comments"]
+
+
+def test_an_account_that_ends_its_subscription_has_no_app(meta: Meta) -> None:
+    path = f"/v26.0/{ACCOUNT}/subscribed_apps"
+    meta.admin.delete(path, headers=BEARER)
+
+    assert meta.admin.get(path, headers=BEARER).json() == {"data": []}
+
+
+def test_without_a_person_the_conversations_are_listed(meta: Meta) -> None:
+    path = f"/v26.0/{ACCOUNT}/conversations?platform=instagram"
+    assert meta.admin.get(path, headers=BEARER).json() == {"data": []}
+    meta.send("one")
+    meta.send("two")
+
+    assert len(meta.admin.get(path, headers=BEARER).json()["data"]) == 1
 
 
 def test_a_token_can_be_looked_into(meta: Meta) -> None:

@@ -1,10 +1,18 @@
 """QStash is away, slow or talks nonsense; the internal endpoint is away: events still become durable."""
 
+import asyncio
 import time
 
+import httpx
 import pytest
 
+from lib.deadline import Deadline
+from lib.dispatch import Dispatcher
+from lib.ingest import Ingestor
+from lib.parse import parse_webhook
+from lib.settings import load
 from tests.builders import message, webhook
+from tests.ground.test_settings import COMPLETE
 from tests.pipeline.test_ingest import event
 from tests.world import World
 
@@ -100,3 +108,16 @@ def test_the_same_events_by_both_roads_leave_one_trace(world: World) -> None:
         assert world.post_webhook(body).json()["processed"] == 2
     world.deliver(body)
     assert world.snapshot() == before
+
+
+def test_what_no_time_is_left_for_is_not_begun_and_comes_again() -> None:
+    def no_ingestor() -> Ingestor:
+        raise AssertionError("there was no time for it")
+
+    async def dispatched() -> list[str]:
+        async with httpx.AsyncClient() as http:
+            dispatcher = Dispatcher(load(COMPLETE), http=http, ingestor=no_ingestor)
+            events = parse_webhook(webhook(message(), message()), received_at=1)
+            return [handled.status for handled in await dispatcher.dispatch(events, deadline=Deadline.after(0))]
+
+    assert asyncio.run(dispatched()) == ["failed", "failed"]
