@@ -1,7 +1,7 @@
 # One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test lint lock clean
+.PHONY: help setup demo dev test kill-test lint lock clean
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
@@ -14,7 +14,7 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3.14 p
 	then echo $$candidate; break; fi; done)
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/requirements.stamp node_modules/lock.stamp ## install what the laptop needs (only what changed)
 
@@ -26,6 +26,9 @@ dev: setup ## start everything, print every URL, stay up (ARGS="--port-base 4000
 
 test: setup ## run every test against the real stack (ARGS="-k name" and others)
 	@$(BIN)/python -m pytest $(ARGS)
+
+kill-test: setup ## kill the consumer at every await point, in every mood of Meta's (ten minutes)
+	@KILL_EVERYWHERE=1 $(BIN)/python -m pytest tests/killing $(ARGS)
 
 lint: setup ## style and strict types
 	@$(BIN)/ruff check .

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lib.ingest import Ingestor
     from lib.process import Processor
     from lib.queue import Queue
+    from lib.reconcile import Reconciler
     from lib.redrive import Redriver
     from lib.store import Store
     from lib.sweep_store import SweepStore
@@ -72,6 +73,13 @@ class Instance:
         from lib.dead_letter_store import DeadLetterStore  # noqa: PLC0415
 
         return DeadLetterStore(self.store)
+
+    @cached_property
+    def reconciler(self) -> "Reconciler":
+        from lib.reconcile import Reconciler  # noqa: PLC0415
+        from lib.reconcile_store import ReconcileStore  # noqa: PLC0415
+
+        return Reconciler(self.settings, store=ReconcileStore(self.store), accounts=self.accounts, graph=self.graph)
 
     @cached_property
     def accounts(self) -> "AccountStore":

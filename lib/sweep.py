@@ -14,6 +14,7 @@ from lib.archive import reread
 from lib.deadline import Deadline
 from lib.events import Event
 from lib.ingest import Ingestor
+from lib.reconcile import Reconciler
 from lib.sweep_store import SweepStore, UnfinishedEvent
 
 OLDER_THAN_S = 300
@@ -25,6 +26,9 @@ PAGE_SIZE = 100
 MOST_EVENTS = 2000
 """A run. What is left is older at the next, and goes first."""
 
+RECONCILE_S = 15.0
+"""Of a run, what unknown sends may take."""
+
 PAGE_S = 15.0
 """With less time than this no further page is taken."""
 
@@ -34,7 +38,7 @@ _log = log.get(__name__)
 class Swept(msgspec.Struct, frozen=True):
     """What a run did. `queued` events are QStash's now, `processed` ones were finished here as far as they could be,
     `failed` ones are taken up again later, `unreadable` ones have no raw item that says what they were. `done`: there
-    were no more.
+    were no more. `expired_sends` lost their worker and became unknown; `found_sends`, unknown until now, did leave.
     """
 
     taken: int
@@ -43,13 +47,17 @@ class Swept(msgspec.Struct, frozen=True):
     failed: int
     unreadable: int
     expired_sends: int
+    found_sends: int
     unknown_sends_for_a_day: int
     done: bool
 
 
-async def sweep(store: SweepStore, ingestor: Ingestor, *, now: datetime, deadline: Deadline) -> Swept:
+async def sweep(
+    store: SweepStore, ingestor: Ingestor, reconciler: Reconciler, *, now: datetime, deadline: Deadline
+) -> Swept:
     """One run. Raises what the database client raises: what was done before stands."""
     sends, letters = await store.expire_sends(), await store.close_letters()
+    found = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
     counts: Counter[str] = Counter()
     done = False
     while not done and counts["taken"] < MOST_EVENTS and deadline.left_s() > PAGE_S:
@@ -64,6 +72,7 @@ async def sweep(store: SweepStore, ingestor: Ingestor, *, now: datetime, deadlin
         failed=counts["failed"] + counts["rejected"],
         unreadable=counts["unreadable"],
         expired_sends=sends.expired,
+        found_sends=found,
         unknown_sends_for_a_day=sends.unknown_for_a_day,
         done=done,
     )

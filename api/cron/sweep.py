@@ -24,7 +24,8 @@ async def take_up(request: Request) -> Response:
     here, deadline = instance(), Deadline.after(WORK_FOR_S)
     if not verify_bearer(request.headers.get("authorization"), here.settings.cron_secret):
         raise Refused(401, "wrong_cron_secret", "Authorization is not Bearer CRON_SECRET")
-    return json_response(200, await sweep(here.unfinished, here.ingestor, now=datetime.now(UTC), deadline=deadline))
+    swept = await sweep(here.unfinished, here.ingestor, here.reconciler, now=datetime.now(UTC), deadline=deadline)
+    return json_response(200, swept)
 
 
 app = function(get=take_up, post=take_up)

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
-from dev.graph.moods import ENDPOINTS, EVERY, Mood, Moods, Setting
+from dev.graph.moods import ENDPOINTS, EVERY, EVERYBODY, Mood, Moods, Setting
 from dev.graph.world import Account, World
 
 _LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -67,7 +67,7 @@ class _Admin:
         return Route(f"/__dev/{name}", serve, methods=[method])
 
     async def mood(self, body: dict[str, object]) -> object:
-        """`{"endpoint": "send", "mood": "429", "times": 2, "latency_ms": 0}`"""
+        """`{"endpoint": "send", "mood": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or some of it."""
         endpoint = str(body.get("endpoint", EVERY))
         if endpoint not in (*ENDPOINTS, EVERY):
             raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
@@ -77,8 +77,9 @@ class _Admin:
             latency_ms=_whole(body.get("latency_ms", 0)),
             times=None if times is None else _whole(times),
         )
-        self._standin.moods.set(endpoint, setting)
-        return {"endpoint": endpoint, **dataclasses.asdict(setting)}
+        person = str(body.get("person", EVERYBODY))
+        self._standin.moods.set(endpoint, setting, person=person)
+        return {"endpoint": endpoint, "person": person, **dataclasses.asdict(setting)}
 
     async def echo(self, body: dict[str, object]) -> object:
         """`{"mode": "late", "delay_ms": 3000, "webhook_url": "http://…"}`; the last two may be left out."""

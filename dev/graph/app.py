@@ -70,10 +70,10 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
 
 def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
     async def serve(request: Request) -> Response:
-        setting = standin.moods.take(name)
+        body = await request.body()
+        setting = standin.moods.take(name, person=nodes.person(standin.world, name, request, body))
         record = _record(name, request, setting.mood)
         standin.calls.append(record)
-        body = await request.body()
         await asyncio.sleep(setting.latency_ms / 1000)
         response = await _before_accepting(request, setting.mood)
         if response is None:

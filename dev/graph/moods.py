@@ -1,4 +1,5 @@
-"""What goes wrong on purpose: a mood for each endpoint, for a number of calls or until changed.
+"""What goes wrong on purpose: a mood for each endpoint, for everybody or one person, for a number of calls or until
+changed.
 
 Knows the names of moods and the refusals behind them. Must not know how an answer is sent or cut.
 """
@@ -6,12 +7,14 @@ Knows the names of moods and the refusals behind them. Must not know how an answ
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import product
 
 from dev.graph import refusals
 from dev.graph.refusals import Refusal
 
 ENDPOINTS = ("send", "profile", "conversations", "me", "refresh", "subscribed_apps", "debug_token")
 EVERY = "*"
+EVERYBODY = ""
 
 
 class Mood(StrEnum):
@@ -72,24 +75,26 @@ class Setting:
 
 
 class Moods:
-    """The mood of each endpoint. One set for an endpoint goes before one set for `*`."""
+    """The mood of each endpoint. One set for a person goes before one set for everybody; of these, one set for the
+    endpoint before one set for `*`.
+    """
 
     def __init__(self) -> None:
-        self._settings: dict[str, Setting] = {}
+        self._settings: dict[tuple[str, str], Setting] = {}
 
-    def set(self, endpoint: str, setting: Setting) -> None:
-        self._settings[endpoint] = setting
+    def set(self, endpoint: str, setting: Setting, *, person: str = EVERYBODY) -> None:
+        self._settings[person, endpoint] = setting
 
     def clear(self) -> None:
         self._settings.clear()
 
-    def take(self, endpoint: str) -> Setting:
-        """The mood for one call, which counts as one of its `times`."""
-        for name in (endpoint, EVERY):
-            setting = self._settings.get(name)
+    def take(self, endpoint: str, *, person: str = EVERYBODY) -> Setting:
+        """The mood for one call, about `person` if it is about one; it counts as one of its `times`."""
+        for key in product((person, EVERYBODY), (endpoint, EVERY)):
+            setting = self._settings.get(key)
             if setting is None or setting.times == 0:
                 continue
             if setting.times is not None:
-                self._settings[name] = replace(setting, times=setting.times - 1)
+                self._settings[key] = replace(setting, times=setting.times - 1)
             return setting
         return Setting()

@@ -17,7 +17,7 @@ from dev.graph import refusals
 from dev.graph.echoes import Echoes
 from dev.graph.mids import conversation_id
 from dev.graph.refusals import RefusedError, invalid_parameter, no_such_object
-from dev.graph.sends import Recipient, accept
+from dev.graph.sends import Recipient, accept, addressee
 from dev.graph.world import DEFAULT_SUBSCRIPTION, REFRESHED_TOKEN_LIFE_S, Account, SentMessage, World, proof_is_good
 
 FOLLOWER_FIELDS = frozenset(
@@ -61,6 +61,18 @@ def visit(world: World, echoes: Echoes, request: Request, body: bytes) -> Visit:
     if proof is not None and not proof_is_good(token or "", proof, world.config.app_secret):
         raise RefusedError(refusals.INVALID_PROOF)
     return Visit(world, echoes, request, token or "", account, body)
+
+
+def person(world: World, endpoint: str, request: Request, body: bytes) -> str:
+    """Whom a call is about, "" for nobody."""
+    match endpoint:
+        case "profile":
+            return str(request.path_params["node_id"])
+        case "conversations":
+            return request.query_params.get("user_id", "")
+        case "send":
+            return addressee(world, body)
+    return ""
 
 
 async def send(visit: Visit) -> Answer:

@@ -3,6 +3,7 @@
 Source: Meta, "Send messages" and "Private replies". Knows the rules; must not know HTTP or echoes.
 """
 
+import json
 from dataclasses import dataclass
 
 from dev.graph import refusals
@@ -49,6 +50,14 @@ def accept(world: World, account: Account, body: object, *, now_ns: int) -> Sent
     )
     world.sent.append(sent)
     return sent
+
+
+def addressee(world: World, body: bytes) -> str:
+    """Whom the body of a call would reach, whatever else is wrong with it; "" for nobody."""
+    try:
+        return _recipient(world, json.loads(body)["recipient"]).igsid
+    except (ValueError, LookupError, TypeError, RefusedError):
+        return ""
 
 
 def _recipient(world: World, recipient: object) -> Recipient:

@@ -139,22 +139,45 @@ end;
 $$;
 comment on function public.begin_send is 'Writes "may be on its way" before a message leaves; only the holder of the lease may.';
 
--- Another effect had been given this mid by a guess (same words, same person, same minutes): the send's own
--- answer knows better, and the other one looks for its own echo again.
-create function ingestion.take_mid(p_effect_id text, p_account text, p_mid text) returns void
+-- The sends of a conversation whose mid is not known look for their echoes among those that came, the oldest first.
+create function ingestion.match_echoes(p_account text, p_contact text) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-    v_other public.outbox;
+    v_effect public.outbox;
+    v_mid text;
+begin
+    for v_effect in
+        select o.* from public.outbox o
+        where o.account_id = p_account and o.contact_id = p_contact and o.kind <> 'next_phase'
+            and o.mid is null and o.state in ('sending', 'unknown', 'sent')
+        order by o.sending_at, o.effect_id
+        for update
+    loop
+        v_mid := ingestion.find_echo(v_effect);
+        update public.outbox o set
+            state = 'sent',
+            mid = v_mid,
+            mid_guessed = true,
+            finished_at = coalesce(o.finished_at, now()),
+            error_code = null
+        where o.effect_id = v_effect.effect_id and v_mid is not null;
+    end loop;
+end;
+$$;
+
+-- The answer to a send knows better than a guess (same words, same person, same minutes). Who had been given its mid
+-- looks for another echo, and who has been waiting for the echo it had been given itself may have that one now.
+-- `p_effect` is the send as it was before its answer.
+create function ingestion.take_mid(p_effect public.outbox, p_mid text) returns void
+language plpgsql set search_path = ''
+as $$
 begin
     update public.outbox o set mid = null, mid_guessed = false, state = 'unknown', error_code = 'echo_reassigned'
-    where o.account_id = p_account and o.mid = p_mid and o.kind <> 'next_phase'
-        and o.effect_id <> p_effect_id and o.mid_guessed
-    returning * into v_other;
-    if v_other.effect_id is not null then
-        update public.outbox o set state = 'sent', mid = found.mid, mid_guessed = true, error_code = null
-        from (select ingestion.find_echo(v_other) as mid) found
-        where o.effect_id = v_other.effect_id and found.mid is not null and found.mid <> p_mid;
+    where o.account_id = p_effect.account_id and o.mid = p_mid and o.kind <> 'next_phase'
+        and o.effect_id <> p_effect.effect_id and o.mid_guessed;
+    if found or p_effect.mid <> p_mid then
+        perform ingestion.match_echoes(p_effect.account_id, p_effect.contact_id);
     end if;
 end;
 $$;
@@ -211,7 +234,6 @@ begin
         v_state := case when v_mid is null then 'unknown' else 'sent' end;
     elsif p_state = 'sent' and p_mid is not null then
         perform ingestion.show_sent(v_effect, p_mid);
-        perform ingestion.take_mid(p_effect_id, v_effect.account_id, p_mid);
     end if;
     update public.outbox o set
         state = v_state,
@@ -226,6 +248,9 @@ begin
         lease_until = case when v_state = 'planned' then null else o.lease_until end,
         finished_at = case when v_state <> 'planned' then now() end
     where o.effect_id = p_effect_id;
+    if p_state = 'sent' and p_mid is not null then
+        perform ingestion.take_mid(v_effect, p_mid);
+    end if;
     return jsonb_build_object('state', v_state);
 end;
 $$;

@@ -47,6 +47,7 @@ begin
                 'public.erasure_status'::regproc, 'public.preview_erasure'::regproc,
                 'public.pending_erasures'::regproc, 'public.deauthorize_account'::regproc,
                 'public.unfinished_events'::regproc, 'public.expire_sends'::regproc,
+                'public.unknown_sends'::regproc, 'public.settle_unknown'::regproc,
                 'public.list_dead_letters'::regproc, 'public.count_dead_letters'::regproc,
                 'public.close_dead_letter'::regproc, 'public.close_processed_dead_letters'::regproc,
                 'public.list_unfinished'::regproc

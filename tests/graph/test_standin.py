@@ -137,6 +137,31 @@ def test_every_mood_can_be_set_for_every_endpoint(meta: Meta, mood: Mood) -> Non
     assert meta.send()
 
 
+def test_a_mood_can_be_for_one_person_and_goes_before_the_one_for_everybody(meta: Meta) -> None:
+    other = "6009876543210987"
+    meta.post("comments", {"id": "18010000000000001", "from": PERSON})
+    meta.mood("*", "500")
+    meta.mood("send", "ok", person=other)
+    meta.mood("profile", "user_gone", person=PERSON, times=1)
+    meta.mood("conversations", "ok", person=PERSON)
+    meta.mood("send", "outside_window", person=PERSON)
+
+    assert meta.send(to=other)
+    for path, code in [
+        (f"/{PERSON}", 9010),
+        (f"/{PERSON}", 1),
+        (f"/{ACCOUNT}/conversations?user_id={PERSON}", None),
+        (f"/{ACCOUNT}/conversations?user_id={other}", 1),
+        ("/me", 1),
+    ]:
+        answer = meta.admin.get(f"/v26.0{path}", headers=BEARER).json()
+        assert answer.get("error", {}).get("code") == code, path
+    for recipient, code in [({"id": PERSON}, 10), ({"comment_id": "18010000000000001"}, 10), ({"id": "7"}, 1)]:
+        body = {"recipient": recipient, "message": {"text": "Hi"}}
+        answer = meta.admin.post(f"/v26.0/{ACCOUNT}/messages", json=body, headers=BEARER).json()
+        assert answer["error"]["code"] == code, recipient
+
+
 @pytest.mark.parametrize(
     ("name", "body"),
     [

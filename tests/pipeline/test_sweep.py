@@ -19,6 +19,7 @@ NOTHING = {
     "failed": 0,
     "unreadable": 0,
     "expired_sends": 0,
+    "found_sends": 0,
     "unknown_sends_for_a_day": 0,
     "done": True,
 }
