@@ -29,6 +29,15 @@ TABLES = (
     "accounts",
 )  # fmt: skip
 
+VIEWS = ("conversations", "conversation_messages", "unhandled_events")
+
+BOOKKEEPING = (
+    "recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at", "sending_at", "failed_at",
+    "first_recorded_at", "last_recorded_at", "state_changed_at", "created_at", "sweep_after", "not_before", "slot_at",
+    "lease_token", "lease_until", "via", "attempts", "refusals",
+)  # fmt: skip
+"""Columns that tell when, by which road and in how many attempts we did our work, and nothing of what Meta said."""
+
 SETTLE_TIMEOUT_S = 30.0
 
 
@@ -117,8 +126,8 @@ class World:
         return int(found["n"])
 
     def snapshot(self) -> dict[str, list[dict[str, Any]]]:
-        """All tables, without the columns that tell when the database was written."""
-        return {table: self._comparable(table) for table in TABLES}
+        """All tables and views, without the columns that tell when and how often somebody did their work."""
+        return {table: self._comparable(table) for table in (*TABLES, *VIEWS)}
 
     def functions_log(self) -> str:
         """Everything the functions have logged so far."""
@@ -137,12 +146,13 @@ class World:
 
     @contextmanager
     def qstash_fault(self, **fault: Any) -> Iterator[None]:
-        """QStash misbehaves inside the block (see `dev/qstash/faults.py`)."""
+        """QStash misbehaves inside the block (see `dev/qstash/faults.py`), and then does as it did before."""
+        before = self.standins.get(f"{self.stack.qstash_url}/__dev/faults").json()
         self._qstash("faults", fault)
         try:
             yield
         finally:
-            self._qstash("faults", {"publish": "ok", "delivery": {}})
+            self._qstash("faults", before)
 
     def graph_mood(self, endpoint: str, mood: str, **more: Any) -> None:
         """Graph's next answers (see `dev/graph/moods.py`)."""
@@ -181,14 +191,13 @@ class World:
         self.db.execute("truncate public.erasures, ingestion.erased_people")
 
     def _comparable(self, table: str) -> list[dict[str, Any]]:
-        written = {"recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at",
-                   "sending_at", "lease_token", "lease_until", "state_changed_at", "created_at", "via"}  # fmt: skip
         rows = self.db.execute(
-            psycopg.sql.SQL("select to_jsonb(t) as row from public.{} t order by 1").format(
+            psycopg.sql.SQL("select to_jsonb(t) - %s::text[] as row from public.{} t order by 1").format(
                 psycopg.sql.Identifier(table)
-            )
+            ),
+            (list(BOOKKEEPING),),
         ).fetchall()
-        return [{name: value for name, value in row["row"].items() if name not in written} for row in rows]
+        return [row["row"] for row in rows]
 
     def _qstash(self, path: str, body: dict[str, Any]) -> None:
         self.standins.post(f"{self.stack.qstash_url}/__dev/{path}", json=body).raise_for_status()

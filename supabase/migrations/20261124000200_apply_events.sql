@@ -1,6 +1,9 @@
 -- How each kind of event changes the tables. Every function here is commutative with every other and with
 -- itself, and applying one twice is applying it once: order and repetition end in the same rows.
--- All locks are taken in one order (events, profiles, messages, reactions, outbox), against deadlocks.
+-- Where two events, or two tellings of one, say different things of one row, each column is merged by a rule that does
+-- not ask which came first: the time by the earlier, flags by either, anything else by the lesser or the greater.
+-- Locks are taken in one order (the event's own new row, profiles, messages, reactions, rows of other events, outbox),
+-- against deadlocks; where two transactions still meet, Postgres ends one, and it is tried again (lib/errors.py).
 
 create function ingestion.from_ms(ms bigint) returns timestamptz
 language sql immutable strict parallel safe set search_path = ''
@@ -13,9 +16,11 @@ language sql immutable set search_path = ''
 return item
     #- '{message,text}' #- '{message,attachments}' #- '{message,quick_reply}' #- '{message,referral}'
     #- '{message,reply_to,story}' #- '{referral}' #- '{message_edit,text}'
+    #- '{postback,title}' #- '{postback,payload}' #- '{postback,referral}'
     #- '{value,message,text}' #- '{value,message,attachments}' #- '{value,message,quick_reply}'
     #- '{value,message,referral}' #- '{value,message,reply_to,story}' #- '{value,referral}'
-    #- '{value,message_edit,text}';
+    #- '{value,message_edit,text}'
+    #- '{value,postback,title}' #- '{value,postback,payload}' #- '{value,postback,referral}';
 
 -- Tests come from nobody, and an account that writes to itself is not its own contact.
 create function ingestion.is_about_a_person(p_event jsonb) returns boolean
@@ -78,8 +83,9 @@ as $$
     returning p.*;
 $$;
 
--- Message, echo, postback: the first writer fills the row; a placeholder left by an edit or an unsend, or a
--- provisional row left by our own send, is filled; an unsent message stays erased.
+-- Message, echo, postback: the first fills the row, also where an edit or an unsend has left a placeholder. Where a
+-- message is told twice, the row has what either knows, and nothing is erased. The echo has the last word on a
+-- provisional row, left by our own send. An edit keeps its text, and an unsent message stays erased.
 create function ingestion.apply_message(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
@@ -108,25 +114,39 @@ as $$
         p_event ->> 'event_id'
     )
     on conflict (account_id, mid) do update set
-        contact_id = excluded.contact_id,
-        direction = excluded.direction,
-        kind = excluded.kind,
-        text = case when m.unsent_at is not null or m.num_edit is not null then m.text else excluded.text end,
-        attachments = case when m.unsent_at is not null then '[]' else excluded.attachments end,
-        reply_to_mid = excluded.reply_to_mid,
-        reply_to_story = case when m.unsent_at is null then excluded.reply_to_story end,
-        payload = case when m.unsent_at is null then excluded.payload end,
-        referral = case when m.unsent_at is null then excluded.referral end,
-        is_unsupported = excluded.is_unsupported,
-        is_ephemeral = excluded.is_ephemeral,
-        is_self = excluded.is_self,
-        is_test = excluded.is_test,
-        standby = excluded.standby,
-        sent_at = excluded.sent_at,
-        event_id = excluded.event_id,
+        contact_id = case
+            when m.is_placeholder then excluded.contact_id
+            else least(m.contact_id, excluded.contact_id)
+        end,
+        direction = case
+            when m.is_placeholder then excluded.direction
+            else greatest(m.direction, excluded.direction)
+        end,
+        kind = least(m.kind, excluded.kind),  -- echo before message before postback
+        text = case
+            when m.unsent_at is not null or m.num_edit is not null then m.text
+            when m.is_provisional then excluded.text
+            else least(m.text, excluded.text)
+        end,
+        attachments = case
+            when m.unsent_at is not null then '[]'
+            when m.is_provisional then excluded.attachments
+            else greatest(m.attachments, excluded.attachments)  -- of two arrays the longer
+        end,
+        reply_to_mid = least(m.reply_to_mid, excluded.reply_to_mid),
+        reply_to_story = case when m.unsent_at is null then greatest(m.reply_to_story, excluded.reply_to_story) end,
+        payload = case when m.unsent_at is null then least(m.payload, excluded.payload) end,
+        referral = case when m.unsent_at is null then greatest(m.referral, excluded.referral) end,
+        is_unsupported = m.is_unsupported or excluded.is_unsupported,
+        is_ephemeral = m.is_ephemeral or excluded.is_ephemeral,
+        is_self = m.is_self or excluded.is_self,
+        is_test = m.is_test or excluded.is_test,
+        -- Told under messaging as well, the thread is ours.
+        standby = excluded.standby and (m.standby or m.is_placeholder or m.is_provisional),
+        sent_at = case when m.is_provisional then excluded.sent_at else least(m.sent_at, excluded.sent_at) end,
+        event_id = least(m.event_id, excluded.event_id),
         is_placeholder = false,
-        is_provisional = false
-    where m.is_placeholder or m.is_provisional;
+        is_provisional = false;
 $$;
 
 -- A row for a message that was spoken of before it was seen. What edits and unsends say of the conversation
@@ -187,21 +207,30 @@ begin
 end;
 $$;
 
--- The archive keeps no words of an unsent message. Runs after the message row is locked, so that an unsend
--- and its message, recorded at the same moment, cannot both miss each other.
+-- The archive keeps no words of an unsent message, nor does what the next phase gets of it. Runs after the message
+-- row is locked, so that an unsend and its message, recorded at the same moment, cannot both miss each other.
 create function ingestion.redact_if_unsent(p_account text, p_mid text) returns void
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
+begin
+    if not exists (
+        select from public.messages m
+        where m.account_id = p_account and m.mid = p_mid and m.unsent_at is not null
+    ) then
+        return;
+    end if;
     update public.events e set raw = ingestion.redacted(e.raw)
-    where e.account_id = p_account and e.mid = p_mid and e.kind in ('message', 'echo', 'edit', 'unsend')
-        and e.raw is distinct from ingestion.redacted(e.raw)
-        and exists (
-            select from public.messages m
-            where m.account_id = p_account and m.mid = p_mid and m.unsent_at is not null
-        );
+    where e.account_id = p_account and e.mid = p_mid and e.kind in ('message', 'echo', 'postback', 'edit', 'unsend')
+        and e.raw is distinct from ingestion.redacted(e.raw);
+    update public.outbox o set
+        payload = (o.payload - '{text,title,payload,attachments,quick_reply,referral}'::text[]) #- '{reply_to,story}'
+    from public.events e
+    where o.event_id = e.event_id and o.kind = 'next_phase' and e.account_id = p_account and e.mid = p_mid
+        and e.kind in ('message', 'echo', 'postback', 'edit', 'unsend');
+end;
 $$;
 
--- Reaction: the newest of each person wins; at one and the same millisecond the greater event id does.
+-- Reaction: the newest of each person wins; at one and the same millisecond the greater does (unreact before react).
 create function ingestion.apply_reaction(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
@@ -219,10 +248,16 @@ as $$
         emoji = excluded.emoji,
         acted_at = excluded.acted_at,
         event_id = excluded.event_id
-    where (excluded.acted_at, excluded.event_id) > (r.acted_at, r.event_id);
+    where (
+            excluded.acted_at, excluded.event_id,
+            coalesce(excluded.reaction, ''), coalesce(excluded.emoji, ''), coalesce(excluded.contact_id, '')
+        ) > (
+            r.acted_at, r.event_id,
+            coalesce(r.reaction, ''), coalesce(r.emoji, ''), coalesce(r.contact_id, '')
+        );
 $$;
 
--- Read: a watermark; it only ever moves forward.
+-- Read: a watermark; it only ever moves forward. Tests and notes to oneself are nobody's reading.
 create function ingestion.apply_read(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
@@ -230,15 +265,16 @@ as $$
         read_watermark_at = w.read_at,
         read_watermark_mid = p_event ->> 'mid'
     from (select coalesce(ingestion.from_ms((p_event ->> 'watermark')::bigint), p_at) as read_at) w
-    where p.account_id = p_account and p.igsid = p_event ->> 'contact_id'
+    where p.account_id = p_account and p.igsid = p_event ->> 'contact_id' and ingestion.is_about_a_person(p_event)
         and (w.read_at, coalesce(p_event ->> 'mid', ''))
             > (coalesce(p.read_watermark_at, '-infinity'), coalesce(p.read_watermark_mid, ''));
 $$;
 
+-- Comment: one under an ad is notified twice, and not always with its author.
 create function ingestion.apply_comment(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
-    insert into public.comments (
+    insert into public.comments as c (
         account_id, comment_id, contact_id, username, text, parent_id, media_id, media_product_type, ad_id,
         is_live, is_self, is_test, commented_at, event_id
     )
@@ -248,15 +284,26 @@ as $$
         coalesce((p_event ->> 'is_live')::boolean, false), coalesce((p_event ->> 'is_self')::boolean, false),
         coalesce((p_event ->> 'is_test')::boolean, false), p_at, p_event ->> 'event_id'
     )
-    on conflict (account_id, comment_id) do nothing;
+    on conflict (account_id, comment_id) do update set
+        contact_id = least(c.contact_id, excluded.contact_id),
+        username = least(c.username, excluded.username),
+        text = least(c.text, excluded.text),
+        parent_id = least(c.parent_id, excluded.parent_id),
+        media_id = least(c.media_id, excluded.media_id),
+        media_product_type = least(c.media_product_type, excluded.media_product_type),
+        ad_id = least(c.ad_id, excluded.ad_id),
+        is_live = c.is_live or excluded.is_live,
+        is_self = c.is_self or excluded.is_self,
+        is_test = c.is_test or excluded.is_test,
+        commented_at = least(c.commented_at, excluded.commented_at);
 $$;
 
 create function ingestion.apply_mention(p_event jsonb, p_account text, p_at timestamptz) returns void
 language sql set search_path = ''
 as $$
-    insert into public.mentions (event_id, account_id, media_id, comment_id, mentioned_at)
+    insert into public.mentions as n (event_id, account_id, media_id, comment_id, mentioned_at)
     values (p_event ->> 'event_id', p_account, p_event ->> 'media_id', p_event ->> 'comment_id', p_at)
-    on conflict (event_id) do nothing;
+    on conflict (event_id) do update set mentioned_at = least(n.mentioned_at, excluded.mentioned_at);
 $$;
 
 -- One event, whatever its kind. Kinds without a case (referral, optin, handover, unknown) live in the ledger.
@@ -267,11 +314,9 @@ declare
     v_mid text := p_event ->> 'mid';
 begin
     case p_event ->> 'kind'
-        when 'message', 'echo' then
+        when 'message', 'echo', 'postback' then
             perform ingestion.apply_message(p_event, p_account, p_at);
             perform ingestion.redact_if_unsent(p_account, v_mid);
-        when 'postback' then
-            perform ingestion.apply_message(p_event, p_account, p_at);
         when 'edit' then
             perform ingestion.apply_edit(p_event, p_account, p_at);
             perform ingestion.redact_if_unsent(p_account, v_mid);
@@ -288,5 +333,46 @@ begin
             perform ingestion.apply_mention(p_event, p_account, p_at);
         else null;
     end case;
+end;
+$$;
+
+-- An event told again. Meta's tellings of one event are not always equal: the item comes under standby and under
+-- messaging, with its sender and without, as a message and as its echo, and a change has no time but that of each
+-- notification. One that differs from what the ledger has is applied like the first, and merged into the ledger, so
+-- that it does not matter which of them came first. (QStash knows ids only: of two tellings within its ten minutes it
+-- delivers the first.) What Meta said is compared, not what we read in it; past retention nothing is left to compare.
+create function ingestion.apply_again(p_event jsonb, p_account text, p_at timestamptz, p_app_id text) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_raw jsonb := p_event -> 'raw';
+    v_standby boolean := coalesce((p_event ->> 'standby')::boolean, false);
+    v_known public.events;
+begin
+    select * into v_known from public.events e
+    where e.event_id = p_event ->> 'event_id' and e.account_id = p_account and e.raw is not null;
+    if not found or (v_known.raw, v_known.via_standby, v_known.occurred_at) = (v_raw, v_standby, p_at) then
+        return;
+    end if;
+    if ingestion.is_about_a_person(p_event) then
+        perform ingestion.touch_profile(p_event, p_account, p_at, p_app_id);
+    end if;
+    perform ingestion.apply_event(p_event, p_account, p_at);
+    -- Of two items the fuller stays, which is the greater as Postgres compares jsonb. They are compared without
+    -- their words first, as the words of the one may be erased by now.
+    update public.events e set
+        kind = least(e.kind, p_event ->> 'kind'),
+        contact_id = least(e.contact_id, p_event ->> 'contact_id'),
+        direction = greatest(e.direction, coalesce(p_event ->> 'direction', 'inbound')),
+        via_standby = e.via_standby and v_standby,
+        is_test = e.is_test or coalesce((p_event ->> 'is_test')::boolean, false),
+        topic = least(e.topic, p_event ->> 'topic'),
+        occurred_at = least(e.occurred_at, p_at),
+        raw = case
+            when (ingestion.redacted(v_raw), v_raw) > (ingestion.redacted(e.raw), e.raw) then v_raw
+            else e.raw
+        end
+    where e.event_id = p_event ->> 'event_id';
+    perform ingestion.redact_if_unsent(p_account, p_event ->> 'mid');
 end;
 $$;

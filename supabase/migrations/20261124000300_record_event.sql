@@ -269,7 +269,7 @@ return (
 --   new          recorded now; `effects` are claimed for the caller
 --   resumed      recorded before, not finished; what was free is claimed for the caller
 --   in_progress  recorded before, another worker is at it (or it has to wait): come back in `retry_after` s
---   duplicate    recorded and finished before, or erased since; nothing to do
+--   duplicate    recorded and finished before, or erased since; nothing to do (what it tells differently is merged)
 --   stale_rules  nothing was recorded: `p_effects` was matched with rules older than `rules`; match again
 create function public.record_event(
     p_event jsonb, p_via text, p_effects jsonb default '[]', p_options jsonb default '{}'
@@ -328,9 +328,11 @@ begin
             perform ingestion.plan_effects(
                 p_event, v_account, v_at, p_effects, coalesce(p_options ->> 'reply_match', 'first')
             );
+            perform ingestion.redact_if_unsent(v_account, p_event ->> 'mid');
             v_effects := ingestion.claim_effects(v_event_id, v_token, v_lease_s);
         end if;
     else
+        perform ingestion.apply_again(p_event, v_account, v_at, coalesce(p_options ->> 'app_id', ''));
         select e.processed_at into v_processed_at from public.events e where e.event_id = v_event_id for update;
         if v_processed_at is not null then
             return jsonb_build_object('outcome', 'duplicate', 'account_id', v_account);
