@@ -143,6 +143,8 @@ def test_nobody_is_written_to_twice_when_one_consumer_after_the_other_is_killed(
     ]
     rig.run(cases, echo)
     rig.sweep()
+    if echo == "late":
+        rig.post_echoes(rig.world.sent())
     assert [
         f"{outcome.case} {outcome.died_in}: {complaint}"
         for outcome in rig.outcomes(cases)
