@@ -258,7 +258,8 @@ def _of_qstash_limit(error: Any) -> Verdict:
 
 
 def _of_postgrest(error: Any) -> Verdict:
-    return BY_GATEWAY_WORDS.get(error.message) or of_database(error.code)
+    verdict = of_database(error.code)
+    return BY_GATEWAY_WORDS.get(str(error.message), UNKNOWN) if verdict is UNKNOWN else verdict
 
 
 _BY_ATTRIBUTES: Final[Mapping[str, Callable[[Any], Verdict]]] = {

@@ -347,6 +347,12 @@ def test_a_key_that_supabases_gateway_does_not_know_is_a_matter_of_configuration
     assert (verdict.retryable, verdict.code) == (False, "bad_configuration")
 
 
+def test_a_code_of_the_database_is_read_whatever_its_message_is() -> None:
+    for message in (["Invalid API key"], "Invalid API key"):
+        verdict = classify(APIError({"code": "40001", "message": message}))
+        assert verdict.retryable, message
+
+
 def said_by_postgrest(code: object) -> APIError:
     """As the official client raises it: the words quote the row."""
     return APIError({"code": code, "message": f"Key (text)=({SECRET})", "details": SECRET, "hint": SECRET})
