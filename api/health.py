@@ -8,13 +8,13 @@ import os
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bearer import require_bearer
 from lib.errors import BadConfiguration
 from lib.health import check_dependencies
 from lib.instance import instance
-from lib.responses import Refused, json_response
+from lib.responses import json_response
 from lib.routing import function
 from lib.settings import presence
-from lib.signatures import verify_bearer
 
 
 async def health(request: Request) -> Response:
@@ -24,11 +24,9 @@ async def health(request: Request) -> Response:
         here = instance()
     except BadConfiguration as error:
         return json_response(503, body | {"status": "not_configured", "problems": error.problems})
-    authorization = request.headers.get("authorization")
-    if authorization is None:
+    if "authorization" not in request.headers:
         return json_response(200, body)
-    if not verify_bearer(authorization, here.settings.internal_api_secret):
-        raise Refused(401, "wrong_internal_secret", "Authorization is not Bearer INTERNAL_API_SECRET")
+    require_bearer(request, here.settings, "internal")
     checks = await check_dependencies(here)
     well = all(check.ok for check in checks.values())
     return json_response(200 if well else 503, body | {"status": "ok" if well else "degraded", "checks": checks})

@@ -19,8 +19,8 @@ _OF_MESSAGING = ITEM_KEYS.union(EVENT_KEYS)
 _OF_ENTRY = frozenset({"id", "time", "messaging", "standby", "changes"})
 
 
-class ArchivedEvent(msgspec.Struct, frozen=True):
-    """A row of `events` with its raw item. `recorded_at` and `event_id` are its place in the archive's order."""
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row of `events` says beside its raw item, as far as it takes to read the item again."""
 
     event_id: str
     kind: str
@@ -30,6 +30,11 @@ class ArchivedEvent(msgspec.Struct, frozen=True):
     occurred_at: datetime
     received_at: datetime
     recorded_at: datetime
+
+
+class ArchivedEvent(LedgerRow, frozen=True, kw_only=True):
+    """A row with its raw item. `recorded_at` and `event_id` are its place in the archive's order."""
+
     raw: dict[str, Any]
 
 

@@ -13,13 +13,14 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import httpx
 
 from lib.clean import BadJson, clean, decode_json
 from lib.errors import GraphError, GraphTransportError, InvalidPayload
 from lib.pace import Usage, read_usage
+from lib.settings import LoginFlavour
 
 MAX_ANSWER_BYTES = 1_000_000
 """Twenty messages of a conversation are some 40 kB; a larger answer is not Meta's."""
@@ -29,8 +30,6 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _TOKEN_EXPIRED = 190
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
-Flavour: TypeAlias = Literal["instagram", "facebook"]
-
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -38,7 +37,7 @@ class Credentials:
 
     account_id: str
     token: str = field(repr=False)
-    flavour: Flavour
+    flavour: LoginFlavour
     app_secret: str = field(default="", repr=False)
 
     def proof(self) -> dict[str, str]:
@@ -68,7 +67,7 @@ class GraphHttp:
     def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
         self._http = http
         self._version = version
-        self._hosts: dict[Flavour, str] = {
+        self._hosts: dict[LoginFlavour, str] = {
             "instagram": instagram_url.rstrip("/"),
             "facebook": facebook_url.rstrip("/"),
         }

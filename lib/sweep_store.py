@@ -3,26 +3,17 @@
 Knows their names and shapes. Must not know what is done about it. Raises what `Store.rpc` raises.
 """
 
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from lib.archive import ArchivedEvent
+from lib.archive import ArchivedEvent, LedgerRow
 from lib.store import Store, read_answer
 
 
-class UnfinishedEvent(msgspec.Struct, frozen=True):
-    """A row of `events` that still owes something; `raw` is None past retention."""
+class UnfinishedEvent(LedgerRow, frozen=True, kw_only=True):
+    """A row that still owes something; `raw` is None past retention."""
 
-    event_id: str
-    kind: str
-    account_id: str
-    topic: str | None
-    via_standby: bool
-    occurred_at: datetime
-    received_at: datetime
-    recorded_at: datetime
     raw: dict[str, Any] | None
 
     def archived(self) -> ArchivedEvent | None:

@@ -183,6 +183,10 @@ class World:
         self._qstash("faults", {"publish": "ok", "delivery": {}})
         self.settle()
         self._qstash("reset", {})
+        self.empty()
+
+    def empty(self) -> None:
+        """Nothing stored."""
         self.db.execute(
             psycopg.sql.SQL("truncate {} cascade").format(
                 psycopg.sql.SQL(", ").join(psycopg.sql.Identifier("public", table) for table in TABLES)

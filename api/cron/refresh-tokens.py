@@ -6,12 +6,12 @@ Wiring only: authenticate, refresh, answer. Must not know which token is due.
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bearer import require_bearer
 from lib.deadline import Deadline
 from lib.instance import instance
 from lib.refresh import Refresher
-from lib.responses import Refused, json_response
+from lib.responses import json_response
 from lib.routing import function
-from lib.signatures import verify_bearer
 
 BEGIN_FOR_S = 30.0
 """What is begun by then ends inside the function's maxDuration."""
@@ -22,8 +22,7 @@ async def refresh(request: Request) -> Response:
     "Securing cron jobs").
     """
     here, deadline = instance(), Deadline.after(BEGIN_FOR_S)
-    if not verify_bearer(request.headers.get("authorization"), here.settings.cron_secret):
-        raise Refused(401, "wrong_cron_secret", "Authorization is not Bearer CRON_SECRET")
+    require_bearer(request, here.settings, "cron")
     refresher = Refresher(here.settings, accounts=here.accounts, graph=here.graph)
     return json_response(200, await refresher.run(deadline=deadline))
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bearer import require_bearer
 from lib.deadline import Deadline
 from lib.instance import instance
-from lib.responses import Refused, json_response
+from lib.responses import json_response
 from lib.routing import function
-from lib.signatures import verify_bearer
 from lib.sweep import sweep
 
 WORK_FOR_S = 45.0
@@ -22,8 +22,7 @@ WORK_FOR_S = 45.0
 async def take_up(request: Request) -> Response:
     """200 with what was taken up and what became of it; 401 for whoever does not hold CRON_SECRET."""
     here, deadline = instance(), Deadline.after(WORK_FOR_S)
-    if not verify_bearer(request.headers.get("authorization"), here.settings.cron_secret):
-        raise Refused(401, "wrong_cron_secret", "Authorization is not Bearer CRON_SECRET")
+    require_bearer(request, here.settings, "cron")
     swept = await sweep(here.unfinished, here.ingestor, here.reconciler, now=datetime.now(UTC), deadline=deadline)
     return json_response(200, swept)
 

@@ -6,22 +6,21 @@ Wiring only: authenticate, decode, ingest, answer. Must not know how an event be
 from starlette.requests import Request
 from starlette.responses import Response
 
+from lib.bearer import require_bearer
 from lib.deadline import Deadline
 from lib.dispatch import BUDGET_HEADER
 from lib.ingest_request import read_budget_s, read_events
 from lib.ingest_response import answer
 from lib.instance import instance
-from lib.responses import Refused, read_body
+from lib.responses import read_body
 from lib.routing import function
-from lib.signatures import verify_bearer
 
 
 async def ingest(request: Request) -> Response:
     """One result an event: 200 all durable, 400 one refused for good, 503 one to be sent again."""
     here = instance()
     deadline = Deadline.after(read_budget_s(request.headers.get(BUDGET_HEADER)))
-    if not verify_bearer(request.headers.get("authorization"), here.settings.internal_api_secret):
-        raise Refused(401, "wrong_internal_secret", "Authorization is not Bearer INTERNAL_API_SECRET")
+    require_bearer(request, here.settings, "internal")
     async with deadline.enforced():
         body = await read_body(request)
     return answer(await here.ingestor.ingest(read_events(body), deadline=deadline))

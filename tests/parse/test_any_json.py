@@ -4,7 +4,7 @@ import copy
 import random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.clean import clean
@@ -13,7 +13,7 @@ from lib.parse import check_envelope, parse_body, parse_webhook
 from tests.parse.builders import ACCOUNT, RECEIVED_AT, body, entry
 from tests.parse.strategies import changes, json_values, messaging_items, payloads
 
-_thorough = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_thorough = settings(max_examples=150)
 
 
 @given(payloads())

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lib.archive import ArchivedEvent, reread
@@ -58,7 +58,7 @@ def read(*entries: Any) -> list[Event]:
 
 
 @given(ACCOUNTS, TIMES, st.lists(ITEMS, max_size=3), st.lists(ITEMS, max_size=2), st.lists(CHANGES, max_size=3))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 def test_whatever_came_in_is_read_again_as_it_was(
     account: Any, time: Any, messaging: list[Any], standby: list[Any], changed: list[Any]
 ) -> None:
@@ -67,7 +67,7 @@ def test_whatever_came_in_is_read_again_as_it_was(
 
 
 @given(FLAT, TIMES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_lay_flat_on_an_entry_is_read_again_as_it_was(flat: dict[str, Any], time: Any) -> None:
     for event in read({**flat, "id": ACCOUNT, "time": time}):
         assert reread(archived(event)) == event

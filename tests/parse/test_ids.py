@@ -190,7 +190,7 @@ _FACTS = st.one_of(
 @example(("rx", "m_<1", "2>", "react", 1), ("rx", "m", "<1_2>", "react", 1))
 @example(("men", "1", "2_1", "2"), ("men", "1", "2", "1_2"))
 @example(("tap", "1_2", "1", 1, "T"), ("tap", "1", "2_1", 1, "T"))
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 def test_two_events_have_one_id_exactly_when_they_are_one_fact(one: Any, two: Any) -> None:
     assert (_id_of(one) == _id_of(two)) == (one == two)
 

@@ -138,7 +138,7 @@ def test_whatever_was_recorded_is_read_again_out_of_the_database_as_it_was(
     world: World, messaging: list[Any], standby: list[Any], changed: list[Any]
 ) -> None:
     # Each event is told once: where Meta told it in several ways, the tables have more than the archive's one item.
-    world.db.execute("truncate events, messages, profiles, reactions, comments, mentions cascade")
+    world.empty()
     entry = {"id": ACCOUNT, "time": 1_789_376_400, "messaging": messaging, "standby": standby, "changes": changed}
     assume(not has_huge_float(entry))
     events = parse_webhook({"object": "instagram", "entry": [entry]}, received_at=1_789_376_401_000)
