@@ -226,7 +226,8 @@ begin
 end;
 $$;
 
--- Seconds until what an event owes can be taken up again; null when nothing is owed.
+-- Seconds until what an event owes can be taken up again, by others than the holder of `p_token`; null when nothing is
+-- owed. What waits for its time is held by nobody, and owed all the same.
 create function ingestion.owed_in_s(p_event_id text, p_token uuid) returns double precision
 language sql stable set search_path = ''
 return (
@@ -235,7 +236,7 @@ return (
     ) - clock_timestamp()))
     from public.outbox o
     where o.event_id = p_event_id and o.state in ('planned', 'claimed', 'sending')
-        and o.lease_token is distinct from p_token
+        and (o.state = 'planned' or o.lease_token is distinct from p_token)
     having count(*) > 0  -- greatest() would make 1 of nothing
 );
 

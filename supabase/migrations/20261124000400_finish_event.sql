@@ -315,7 +315,7 @@ begin
     from jsonb_array_elements(p_published) p
     where o.effect_id = p.value ->> 'effect_id' and o.event_id = p_event_id
         and o.kind = 'next_phase' and o.state <> 'sent';
-    -- null: whatever is owed is owed by someone else as well as by us.
+    -- null: by whomever it is owed, ourselves included.
     v_wait := ingestion.owed_in_s(p_event_id, null);
     if v_wait is null and p_complete and v_event.processed_at is null then
         update public.events e set processed_at = now() where e.event_id = p_event_id;

@@ -12,9 +12,13 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from dev.stack import Stack
+from lib.events import encode
 from lib.pace import limits_at
-from tests.builders import ACCOUNT, CONTACT, comment, message, new_mid, webhook
-from tests.world import World
+from lib.parse import parse_webhook
+from tests.builders import ACCOUNT, CONTACT, comment, message, new_mid, now_ms, webhook
+from tests.pipeline.test_consumer import signature
+from tests.pipeline.test_effects import receiver
+from tests.world import CONSUMER, World
 
 LIMITS = {
     "account": {"count": 5, "window_s": 1.0},
@@ -215,3 +219,23 @@ def test_nothing_is_sent_while_meta_says_that_a_limit_is_nearly_used_up(world: W
     assert {row["state"] for row in world.rows("select state from outbox")} == {"planned"}
     world.sweep()
     assert len(world.sent()) == 2
+
+
+def test_a_throttled_reply_is_owed_although_the_next_phase_is_done(world: World) -> None:
+    """The event is taken up again for its next phase while the reply still has to wait."""
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_mood("send", "rate_limit", times=1)
+    [event] = parse_webhook(webhook(message("price")), received_at=now_ms())
+    body = encode(event)
+    with receiver() as there, world.stack.functions({"PHASE3_URL": there.url}) as base_url:
+        headers = {"Upstash-Signature": signature(body, base_url + CONSUMER), "Upstash-Message-Id": "msg_test"}
+        with world.qstash_fault(publish="error"):
+            world.http.post(base_url + CONSUMER, content=body, headers=headers)
+        again = world.http.post(base_url + CONSUMER, content=body, headers=headers)
+        states = {row["kind"]: row["state"] for row in world.rows("select kind, state from outbox")}
+        assert states == {"next_phase": "sent", "dm": "planned"}
+        assert again.status_code == 503
+        assert world.row("select processed_at from events")["processed_at"] is None
+    world.sweep()  # at another instance: this one knows of the limit, and waits it out
+    assert len(world.sent()) == 1
+    assert world.row("select processed_at from events")["processed_at"] is not None
