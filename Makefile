@@ -1,7 +1,7 @@
 # One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test kill-test lint lock clean
+.PHONY: help setup demo dev test kill-test fuzz chaos lint audit lock clean
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
@@ -30,12 +30,23 @@ test: setup ## run every test against the real stack (ARGS="-k name" and others)
 kill-test: setup ## kill the consumer at every await point, in every mood of Meta's (ten minutes)
 	@KILL_EVERYWHERE=1 $(BIN)/python -m pytest tests/killing $(ARGS)
 
+chaos: setup ## break everything while events arrive, and hold the tables against a model (ARGS="--seed 7 --minutes 10")
+	@$(BIN)/python -m dev chaos $(ARGS)
+
+fuzz: setup ## every route under generated and damaged requests (FUZZ_EXAMPLES=2000 a test; most of an hour)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz --timeout 7200 $(ARGS)
+
 lint: setup ## style and strict types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@# A route is a file and no module: its name has a hyphen, and another route's file may have the same.
 	@for file in $$(find api -name '*.py'); do $(BIN)/mypy --no-error-summary "$$file" || exit 1; done
+
+audit: setup ## ask PyPI and npm for known vulnerabilities of what is pinned
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement requirements.txt --requirement requirements-dev.txt
+	@npm audit
 
 lock: setup ## pin anew what requirements*.in ask for
 	@$(BIN)/python -m pip install --quiet uv

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
-from dev.demo import DEMO_NAME
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.lock import LOCK_NAME, is_running
 from dev.stack.options import stack_options
+from dev.stack.own import OWNERS
 
 # name: (module, attribute, the line in `--help`)
 ELSEWHERE = {
@@ -22,6 +22,11 @@ ELSEWHERE = {
         "dev.demo.command",
         "demo",
         "Post varied sample webhooks through the whole pipeline and show what landed.",
+    ),
+    "chaos": (
+        "dev.chaos.command",
+        "chaos",
+        "Break everything while events arrive, and hold the tables against a model.",
     ),
     "send": ("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
     "replay": ("dev.replay", "replay", "Read archived events again with the parser of this checkout."),
@@ -104,21 +109,23 @@ def up(config: StackConfig) -> None:
     help="The directory to delete. Default: .local",
 )
 def reset(data_dir: Path) -> None:
-    """Delete the local database and logs, the demo's too (`make clean`)."""
+    """Delete the local database and logs, those of the demo and of chaos too (`make clean`)."""
     if not data_dir.exists():
         click.echo(f"Nothing to delete: {data_dir} does not exist.")
         return
-    stacks = [path for path in (data_dir, data_dir / DEMO_NAME) if (path / LOCK_NAME).is_file()]
+    stacks = [path for path in (data_dir, *(data_dir / name for name in OWNERS)) if (path / LOCK_NAME).is_file()]
     if not stacks:
         raise click.ClickException(f"{data_dir} is no stack's data directory; delete it by hand if you mean to.")
     for path in stacks:
         if is_running(path):
             raise click.ClickException(f"A stack runs on {path}: stop it first, with Ctrl-C where it runs.")
-    # The first holds the second. With the demo's alone, whatever else is in the directory is not ours.
-    shutil.rmtree(stacks[0])
+    # The stack's own directory holds the others. Without it, whatever else is in there is not ours.
+    doomed = stacks[:1] if stacks[0] == data_dir else stacks
+    for path in doomed:
+        shutil.rmtree(path)
     with contextlib.suppress(OSError):
         data_dir.rmdir()
-    click.echo(f"Deleted {stacks[0]}.")
+    click.echo(f"Deleted {' and '.join(map(str, doomed))}.")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from dev.later import an_hour_passes
 from dev.stack import Stack, keys
 from lib.signatures import sign_hub
 
@@ -92,13 +93,7 @@ class World:
         was at something has given up. Returns its answer, once everything came of it.
         """
         self.settle()
-        for statement in (
-            "update outbox set not_before = now() - interval '1 s' where state = 'planned' and not_before > now()",
-            "update outbox set lease_until = now() - interval '1 s' where state in ('claimed', 'sending')",
-            "update events set recorded_at = recorded_at - interval '1 h', sweep_after = null"
-            " where processed_at is null",
-        ):
-            self.db.execute(statement)
+        an_hour_passes(self.db)
         headers = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
         answer = self.http.get(base_url + SWEEP, headers=headers)
         assert answer.status_code == 200, answer.text

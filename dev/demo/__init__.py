@@ -2,6 +2,3 @@
 
 Must not be imported by anything that is deployed.
 """
-
-DEMO_NAME = "demo"
-"""The demo's own data directory, inside that of the stack."""

@@ -8,6 +8,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http import HTTPStatus
 from typing import TypeAlias
 
 from starlette.applications import Starlette
@@ -78,7 +79,8 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
         response = await _before_accepting(request, setting.mood)
         if response is None:
             response = await _answer(standin, node, request, body, record)
-            response = await _after_accepting(request, setting.mood) or response
+            if response.status_code == HTTPStatus.OK:
+                response = await _after_accepting(request, setting.mood) or response
         if isinstance(response, _NoAnswer):
             return response
         record["status"] = response.status_code

@@ -70,7 +70,7 @@ def graph(config: StackConfig, functions_url: str) -> Spec:
 
 def functions(config: StackConfig, env: Mapping[str, str], port: int) -> Spec:
     """The functions under `api/`, with their settings."""
-    options = ("--port", str(port), "--root", str(config.functions_dir))
+    options = ("--port", str(port), "--root", str(config.functions_dir), "--workers", str(config.instances))
     return _python("functions", port, ("-m", "dev", "functions", *options), env=env)
 
 

@@ -20,7 +20,8 @@ class StackConfig:
     `SUPABASE_URL`, `QSTASH_URL` or `GRAPH_INSTAGRAM_URL` in it, that server is used and no local one started.
     The surrounding process environment is never consulted, so that a test run can't reach a hosted project.
     `time_scale` and `echo` are handed to the QStash and Graph stand-ins. `fast` trades the database's
-    durability for speed and is for tests only. `functions_dir` holds `api/` and `vercel.json`.
+    durability for speed and is for tests only. `functions_dir` holds `api/` and `vercel.json`; `instances` is how
+    many processes serve each function.
     """
 
     data_dir: Path = ROOT / ".local"
@@ -30,4 +31,5 @@ class StackConfig:
     echo: str = "on"
     fast: bool = False
     functions_dir: Path = ROOT
+    instances: int = 1
     migrations_dir: Path = ROOT / "supabase" / "migrations"

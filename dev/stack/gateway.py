@@ -2,7 +2,9 @@
 
 Knows the route, the keys and PostgREST's address; must not know tables, rights or JSON beyond its own errors.
 One upstream connection a client connection; answers are passed through piece by piece, so that it costs a
-fraction of what PostgREST does. Run as `python -m dev.stack.gateway --port N --upstream-port M`.
+fraction of what PostgREST does. `POST /__dev/cut?answers=3` makes it lose the next three answers.
+
+Run as `python -m dev.stack.gateway --port N --upstream-port M`.
 """
 
 import argparse
@@ -13,13 +15,14 @@ import signal
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from dev.stack import keys
 from dev.stack.http1 import HEAD_LIMIT_BYTES, Head, MalformedError, body_pieces, read_head
 from dev.stack.ports import HOST
 
 PREFIX = "/rest/v1"
+CUT = "/__dev/cut"
 REQUEST_LIMIT_BYTES = 64 * 1024 * 1024
 # PostgREST's server closes connections idle for 30 s; a younger one can be trusted with a request.
 UPSTREAM_IDLE_S = 20.0
@@ -64,6 +67,28 @@ DOWN = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "PostgREST does not accept connec
 LOST = Refusal(HTTPStatus.BAD_GATEWAY, "PostgREST closed the connection before it answered", close=True)
 
 
+@dataclass
+class Cuts:
+    """How many answers of PostgREST are still to be lost: what was asked for has happened, and nobody is told."""
+
+    left: int = 0
+
+    def ask(self, target: str) -> bytes:
+        """The answer to `target`, whose `answers` is the new count; 0 ends it."""
+        answers = parse_qs(urlsplit(target).query).get("answers", [""])[0]
+        if not (answers.isascii() and answers.isdigit()):
+            return Refusal(HTTPStatus.BAD_REQUEST, "answers must be a whole number").encode()
+        self.left = int(answers)
+        return Refusal(HTTPStatus.OK, f"The next {self.left} answers are lost").encode()
+
+    def take(self) -> bool:
+        """Whether this answer is one of them."""
+        if self.left == 0:
+            return False
+        self.left -= 1
+        return True
+
+
 class UpstreamLostError(Exception):
     """PostgREST's connection broke; `answered` tells whether part of an answer has been passed on."""
 
@@ -75,7 +100,8 @@ class UpstreamLostError(Exception):
 class Upstream:
     """The connection to PostgREST that belongs to one client connection."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, cuts: Cuts) -> None:
+        self.cuts = cuts
         self._port = port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._used_at = 0.0
@@ -120,6 +146,9 @@ async def _serve_one(client: asyncio.StreamReader, answer: asyncio.StreamWriter,
     if request.has("expect", "100-continue"):
         answer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = await _read_body(client, request)
+    if (target := _target(request)).partition("?")[0] == CUT:
+        answer.write(upstream.cuts.ask(target))
+        return True
     refusal = TOO_LARGE if body is None else await _forward(request, body, answer, upstream)
     if refusal is not None:
         answer.write(refusal.encode())
@@ -127,6 +156,10 @@ async def _serve_one(client: asyncio.StreamReader, answer: asyncio.StreamWriter,
         if refusal.close:
             return False
     return not request.has("connection", "close")
+
+
+def _target(request: Head) -> str:
+    return (*request.start.split(" "), "")[1]
 
 
 async def _read_body(client: asyncio.StreamReader, request: Head) -> bytes | None:
@@ -154,7 +187,7 @@ async def _forward(request: Head, body: bytes, answer: asyncio.StreamWriter, ups
     # Not drained: PostgREST may answer, and stop reading, before it has read a large body.
     writer.write(forwarded.encode() + body)
     try:
-        if not await _relay(reader, answer, method=request.start.split(" ", 1)[0]):
+        if not await _relay(reader, answer, upstream.cuts, method=request.start.split(" ", 1)[0]):
             upstream.close()
     except UpstreamLostError as lost:
         if lost.answered:
@@ -189,13 +222,15 @@ def rewrite(request: Head) -> Head | Refusal:
     return Head(start, (*headers, ("host", HOST)))
 
 
-async def _relay(reader: asyncio.StreamReader, answer: asyncio.StreamWriter, *, method: str) -> bool:
+async def _relay(reader: asyncio.StreamReader, answer: asyncio.StreamWriter, cuts: Cuts, *, method: str) -> bool:
     """Pass PostgREST's answer on. Returns whether its connection may be used again."""
     answered = False
     try:
         response = await read_head(reader)
         if response is None:
             raise ConnectionResetError
+        if cuts.take():
+            raise UpstreamLostError(answered=True)
         bodiless = response.start.split(" ")[1] in ("204", "304")
         bare = method == "HEAD" or bodiless
         if not bare and not response.framed:
@@ -217,13 +252,14 @@ async def _relay(reader: asyncio.StreamReader, answer: asyncio.StreamWriter, *, 
 async def serve(port: int, upstream_port: int) -> None:
     """Serve until SIGTERM."""
     stopped = asyncio.Event()
+    cuts = Cuts()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
 
     async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.CancelledError):  # at the end; asyncio would log it
-            await serve_client(reader, writer, Upstream(upstream_port))
+            await serve_client(reader, writer, Upstream(upstream_port, cuts))
 
     await asyncio.start_server(on_client, HOST, port, limit=HEAD_LIMIT_BYTES, backlog=512)
     await stopped.wait()

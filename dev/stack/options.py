@@ -24,8 +24,12 @@ PORT_NAMES = [field.name for field in fields(Ports)]
 PORT = click.IntRange(1, 65535)
 
 
-def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a click command the stack's options; it receives them as one `config: StackConfig`."""
+def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Callable[..., Any]:
+    """Give a click command the stack's options; it receives them as one `config: StackConfig`.
+
+    `time_scale` is the default of the option of that name.
+    """
+    default_scale = time_scale
 
     @functools.wraps(command)
     def with_config(data_dir: Path, time_scale: float, echo: str, port_base: int | None, **others: Any) -> Any:
@@ -48,7 +52,7 @@ def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--time-scale",
-            default=1.0,
+            default=default_scale,
             show_default=True,
             type=click.FloatRange(0, min_open=True),
             help="Factor on QStash's waiting times: 0.001 makes 12 s of back-off 12 ms.",

@@ -172,6 +172,10 @@ class Stack:
         """Stop a component in good order; its port then refuses connections."""
         self._component(name).stop()
 
+    def pid(self, name: str) -> int | None:
+        """The component's process id while it runs."""
+        return self._component(name).pid
+
     def is_running(self, name: str) -> bool:
         """Whether the component's process exists."""
         return self._component(name).running

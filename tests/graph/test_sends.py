@@ -246,3 +246,10 @@ def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
         "app": (100, None),
         "instagram": (100, 60),
     }
+
+
+def test_what_was_refused_is_never_said_to_have_been_sent(meta: Meta) -> None:
+    for mood in ("already_sent", "garbage", "500_after_accept"):
+        meta.mood("send", mood)
+        assert refused(meta, to="6001234567000230").code == "graph_consent_missing"
+    assert meta.sent() == []

@@ -18,7 +18,6 @@ from click.testing import CliRunner
 
 from dev.cli import cli
 from dev.demo import counts
-from dev.demo.command import own_config
 from dev.demo.story import tell
 from dev.demo.tables import lines, middle_cut
 from dev.meta import Answer
@@ -26,6 +25,7 @@ from dev.sample_files import samples
 from dev.stack import Ports, StackConfig, StackError
 from dev.stack.config import ROOT
 from dev.stack.lock import LOCK_NAME, DataLock
+from dev.stack.own import own_config
 from tests.laptop.test_stack import all_refuse, processes_of
 
 HOSTED = {"SUPABASE_URL": "https://hosted.invalid", "QSTASH_URL": "https://hosted.invalid"}
@@ -236,30 +236,30 @@ def test_default_ports_that_are_taken_give_way_to_free_ones(tmp_path: Path) -> N
         with contextlib.suppress(OSError):  # somebody has it already, which does as well
             listener.bind(("127.0.0.1", Ports.functions))
             listener.listen()
-        ports = own_config(StackConfig(data_dir=tmp_path)).ports
+        ports = own_config(StackConfig(data_dir=tmp_path), "demo").ports
     assert ports != Ports()
     assert all_refuse(ports)
 
 
 def test_named_ports_stay_and_a_qstash_of_somebody_else_is_not_used(tmp_path: Path) -> None:
     named = Ports.free()
-    assert own_config(StackConfig(data_dir=tmp_path, ports=named)).ports == named
+    assert own_config(StackConfig(data_dir=tmp_path, ports=named), "demo").ports == named
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", named.qstash))
         listener.listen()
         with pytest.raises(StackError, match=rf"^Port {named.qstash} \(qstash\) is already taken"):
-            own_config(StackConfig(data_dir=tmp_path, ports=named))
+            own_config(StackConfig(data_dir=tmp_path, ports=named), "demo")
 
 
 def test_a_demo_never_uses_hosted_services_nor_the_data_of_others(tmp_path: Path) -> None:
     config = StackConfig(data_dir=tmp_path, ports=Ports.free(), env=HOSTED)
-    own = own_config(config)
+    own = own_config(config, "demo")
     assert own.env == {}
     assert own.data_dir == tmp_path / "demo"
     own.data_dir.mkdir()
     (own.data_dir / "diary.txt").write_text("mine")
-    with pytest.raises(StackError, match="was not made by a demo"):
-        own_config(config)
+    with pytest.raises(StackError, match="was not made by `demo`"):
+        own_config(config, "demo")
     assert (own.data_dir / "diary.txt").exists()
 
 
@@ -268,11 +268,11 @@ def test_what_the_last_demo_left_is_wiped_unless_it_still_runs(tmp_path: Path) -
     lock = DataLock(tmp_path / "demo")
     lock.acquire()
     try:
-        with pytest.raises(StackError, match="A demo already runs on"):
-            own_config(config)
+        with pytest.raises(StackError, match="Another `demo` already runs on"):
+            own_config(config, "demo")
     finally:
         lock.release()
-    own_config(config)
+    own_config(config, "demo")
     assert not (tmp_path / "demo").exists()
 
 

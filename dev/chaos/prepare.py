@@ -1,0 +1,42 @@
+"""The stack as a run wants it: rules, an account whose token has expired, people, and echoes that come to us.
+
+Knows the tables and switches for that. Must not know what is told, but who comments.
+"""
+
+from collections.abc import Iterable
+
+import httpx
+import psycopg
+
+from dev.chaos.outside import ECHOES
+from dev.chaos.traffic import LOCKED_OUT, RULES, Told
+from dev.stack import Stack
+from lib.account_store import AccountStore
+from lib.accounts import Account
+from lib.instance import Instance
+from lib.tokens import seal
+
+EXPIRED_TOKEN = "EXPIRED-long-ago"
+
+
+async def prepare(stack: Stack, here: Instance, told: Iterable[Told], *, outside_url: str) -> None:
+    """Writes and switches everything. For a stack on which nothing has happened yet."""
+    with psycopg.connect(stack.dsn, autocommit=True) as database, database.cursor() as cursor:
+        cursor.executemany(
+            "insert into public.reply_rules (trigger, match, pattern, reply_text) values (%s, %s, %s, %s)",
+            [(rule.trigger, rule.match, rule.pattern, rule.reply_text) for rule in RULES],
+        )
+    await _lock_out(here.accounts, here.settings.token_encryption_keys)
+    switches = f"{stack.graph_url}/__dev"
+    async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
+        (await http.post(f"{switches}/echo", json={"webhook_url": outside_url + ECHOES})).raise_for_status()
+        for one in told:
+            if one.what == "change":
+                who = {"id": one.item["value"]["id"], "from": one.contact}
+                (await http.post(f"{switches}/comments", json=who)).raise_for_status()
+
+
+async def _lock_out(accounts: AccountStore, keys: tuple[str, ...] | list[str]) -> None:
+    account = Account(account_id=LOCKED_OUT, app_scoped_id=None, username="locked.out", login_flavour="instagram")
+    ciphertext = seal(EXPIRED_TOKEN, account_id=LOCKED_OUT, keys=keys)
+    await accounts.save(account, ciphertext=ciphertext, life_days=60)

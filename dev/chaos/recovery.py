@@ -1,0 +1,104 @@
+"""After the last fault: what Meta, QStash, the sweeper and the person on call do until nothing is owed any more.
+
+Knows those in charge, and only the ways they have in production: the cron route, `dead-letters find-lost` and `replay`.
+Must not know what should come of it.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psycopg
+
+from dev.chaos.meta import Meta
+from dev.chaos.watch import Watch
+from dev.later import an_hour_passes
+from dev.patience import patiently
+from dev.redriving import Tally, work_off
+from dev.stack import Stack, StackError, keys
+from lib.dead_letter_store import DeadLetter, LetterFilter
+from lib.deadline import Deadline
+from lib.instance import Instance
+from lib.redrive import Outcome
+
+QUIET_WITHIN_S = 240.0
+POLL_S = 0.1
+MOST_ROUNDS = 6
+REPLAY_WITHIN_S = 25.0
+SWEEP_PATH = "/api/cron/sweep"
+
+Say = Callable[[str], Awaitable[None]]
+
+
+async def recover(stack: Stack, here: Instance, meta: Meta, watch: Watch, say: Say) -> None:
+    """Returns when everything has come to its end, or the rounds are used up: what is open then is for the judge.
+
+    Raises `StackError` when it does not get quiet.
+    """
+    await say("Meta tells what it still has to tell, and QStash delivers what it holds")
+    await quiet(stack, meta, watch)
+    for _ in range(MOST_ROUNDS):
+        open_letters, unfinished = _owed(stack)
+        if not (open_letters or unfinished):
+            return
+        await say(f"an hour passes; {unfinished} events are unfinished and {open_letters} dead letters open")
+        with psycopg.connect(stack.dsn, autocommit=True) as database:
+            an_hour_passes(database)
+        await _sweep(stack)
+        await quiet(stack, meta, watch)
+        await patiently(here.redriver.find_lost)
+        await _replay(here)
+        await quiet(stack, meta, watch)
+
+
+async def quiet(stack: Stack, meta: Meta, watch: Watch) -> None:
+    """Waits until Meta has told everything, echoes too, and QStash has delivered everything.
+
+    Raises `StackError` when a component has died, or it never gets quiet.
+    """
+    deadline = time.monotonic() + QUIET_WITHIN_S
+    calm = 0
+    while calm < 3:
+        if dead := stack.dead():
+            raise StackError("\n".join(dead))
+        if time.monotonic() > deadline:
+            raise StackError(
+                f"Not quiet after {QUIET_WITHIN_S:.0f} s: Meta has {meta.waiting} things to tell, and QStash is "
+                f"{'idle' if watch.qstash_is_idle() else 'busy'}."
+            )
+        calm = calm + 1 if meta.idle and watch.qstash_is_idle() and await _echoes_are_posted(stack) else 0
+        await asyncio.sleep(POLL_S)
+
+
+async def _echoes_are_posted(stack: Stack) -> bool:
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as http:
+        sent: list[dict[str, Any]] = (await http.get(f"{stack.graph_url}/__dev/sent")).raise_for_status().json()
+    return all(200 in one["echo_statuses"] for one in sent)
+
+
+def _owed(stack: Stack) -> tuple[int, int]:
+    """Open dead letters with an event in them, and events that are not finished."""
+    with psycopg.connect(stack.dsn) as database:
+        row = database.execute(
+            "select (select count(*) from dead_letters where state = 'open' and event_id is not null),"
+            " (select count(*) from events where processed_at is null)"
+        ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+async def _sweep(stack: Stack) -> None:
+    headers = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
+    async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
+        (await http.get(stack.functions_url + SWEEP_PATH, headers=headers)).raise_for_status()
+
+
+async def _replay(here: Instance) -> None:
+    async def treat(letter: DeadLetter) -> Outcome:
+        return await here.redriver.replay(letter, deadline=Deadline.after(REPLAY_WITHIN_S))
+
+    wanted = LetterFilter(state="open", until=datetime.now(UTC))
+    await work_off(here.dead_letters, wanted, treat, Tally(), lambda: None)

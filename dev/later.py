@@ -1,0 +1,20 @@
+"""An hour passes for the database of a local stack: what had to wait has waited, whoever was at something has given up.
+
+Knows the tables' clocks. Must not know who wants it to be later: a test, or a chaos run that would not sit it out.
+"""
+
+from typing import Any
+
+import psycopg
+
+_STATEMENTS = (
+    "update outbox set not_before = now() - interval '1 s' where state = 'planned' and not_before > now()",
+    "update outbox set lease_until = now() - interval '1 s' where state in ('claimed', 'sending')",
+    "update events set recorded_at = recorded_at - interval '1 h', sweep_after = null where processed_at is null",
+)
+
+
+def an_hour_passes(database: "psycopg.Connection[Any]") -> None:
+    """For what is not finished. Nothing may be under way: a worker that holds a lease would lose it."""
+    for statement in _STATEMENTS:
+        database.execute(statement)
