@@ -33,8 +33,11 @@ kill-test: setup ## kill the consumer at every await point, in every mood of Met
 chaos: setup ## break everything while events arrive, and hold the tables against a model (ARGS="--seed 7 --minutes 10")
 	@$(BIN)/python -m dev chaos $(ARGS)
 
-fuzz: setup ## every route under generated and damaged requests (FUZZ_EXAMPLES=2000 a test; most of an hour)
-	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} $(BIN)/python -m pytest tests/fuzz --timeout 7200 $(ARGS)
+fuzz: setup ## every route under generated and damaged requests (FUZZ_EXAMPLES=1000 a test: most of an hour)
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/python -m pytest tests/fuzz --timeout 7200 $(ARGS)
+
+bench: setup ## measure everything against baselines of the same run, write bench/report.md (ARGS="webhook" for one)
+	@$(BIN)/python -m bench $(ARGS)
 
 lint: setup ## style and strict types
 	@$(BIN)/ruff check .

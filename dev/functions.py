@@ -5,10 +5,12 @@ Facts: Vercel docs, "Python Runtime", "Functions limits" and "Error codes".
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import logging
 import os
+import socket
 import sys
 import time
 import traceback
@@ -18,7 +20,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT_BYTES = 4_500_000
@@ -99,14 +103,18 @@ class Platform:
         reply = _Reply(send)
         await self._answer(scope, receive, reply)
         milliseconds = round((time.monotonic() - started) * 1000)
-        _log(f"{scope['method']} {scope['path']} {reply.status or '-'} {milliseconds} ms")
+        # Quoted: the path comes decoded, and a line feed in it would begin a line of its own.
+        _log(f"{scope['method']} {quote(scope['path'])} {reply.status or '-'} {milliseconds} ms")
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
         function = self._functions.get(scope["path"])
         if function is None:
             await reply.page(404, "The page could not be found", "NOT_FOUND")
             return
-        body = await _read_body(receive)
+        try:
+            body = await _read_body(receive)
+        except ClientDisconnect:
+            return  # nobody is left to answer, and half a body runs no function
         if body is None:
             await reply.page(413, "Request Entity Too Large", "FUNCTION_PAYLOAD_TOO_LARGE")
             return
@@ -172,14 +180,14 @@ class _Reply:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The request's body, None when it exceeds the platform's limit."""
+    """The request's body, None when it exceeds the platform's limit. Raises `ClientDisconnect` where it breaks off."""
     body = bytearray()
     size = 0
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            raise ClientDisconnect
         piece = message.get("body", b"")
         size += len(piece)
         if size <= BODY_LIMIT_BYTES:
@@ -206,12 +214,13 @@ def paths(root: Path) -> Iterator[str]:
 def serve(root: Path, *, host: str, port: int, workers: int, eager: bool) -> None:
     """Serve until SIGTERM or SIGINT. Several workers are several instances of each function."""
     import uvicorn  # noqa: PLC0415  200 ms that `--help` need not wait for
+    from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     os.environ[ROOT_VARIABLE] = str(root.resolve())
     os.environ[EAGER_VARIABLE] = "1" if eager else "0"
     # The functions configure logging themselves; uvicorn's own lines would only repeat ours.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    uvicorn.run(
+    config = uvicorn.Config(
         "dev.functions:application",
         factory=True,
         host=host,
@@ -223,3 +232,12 @@ def serve(root: Path, *, host: str, port: int, workers: int, eager: bool) -> Non
         server_header=False,
         timeout_graceful_shutdown=GRACEFUL_STOP_S,
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        if workers == 1:
+            uvicorn.Server(config).run()
+            return
+        listening = config.bind_socket()
+        # uvicorn's socket does not name TCP as its protocol, so asyncio leaves Nagle's algorithm on, and one answer in
+        # ten waits 40 ms for an acknowledgement. Connections inherit what their listening socket has (tcp(7)).
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        Multiprocess(config, sockets=[listening]).run()

@@ -45,14 +45,12 @@ BY_TYPE: Final[Mapping[str, Verdict]] = {
     "msgspec.DecodeError": _INVALID,
     "qstash.errors.SignatureError": never("wrong_signature", "the signature is not QStash's", status=401),
     "starlette.requests.ClientDisconnect": never("client_disconnected", "the caller hung up half-way", status=400),
-    "supabase._async.client.SupabaseException": _MISCONFIGURED,
-    "supabase._sync.client.SupabaseException": _MISCONFIGURED,
     # our own
     "lib.clean.BadJson": _INVALID,
     "lib.errors.DeadlineExceeded": retry("deadline_exceeded", "our own time ran out", status=504),
     "lib.errors.TokenUnreadable": never("token_unreadable", "a stored access token can not be decrypted", status=500),
     "lib.errors.UnreadableAnswer": _UNREADABLE,
-    "lib.responses.BodyTooLarge": never("body_too_large", "the body is over the platform's limit", status=413),
+    "lib.responses.BodyTooLarge": never("body_too_large", "the body is over the limit", status=413),
 }
 """By the dotted name of the type, or of the nearest base that is listed."""
 

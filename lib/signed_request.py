@@ -33,8 +33,8 @@ class SignedRequest(msgspec.Struct, frozen=True):
     issued_at_s: int | None = None
 
 
-class _Payload(msgspec.Struct, frozen=True):
-    """What of it matters. `expires` does not: it is the end of an access token (Meta, "Signed Request")."""
+class SignedPayload(msgspec.Struct, frozen=True):
+    """What matters of it. `expires` does not: it is the end of an access token (Meta, "Signed Request")."""
 
     algorithm: str
     user_id: str | int
@@ -74,7 +74,7 @@ def verified(signed: str, secrets: Sequence[str]) -> str | None:
 def read_signed(payload: str) -> SignedRequest:
     """What a verified `payload` says. Raises `InvalidPayload` where it names nobody, or another algorithm."""
     try:
-        content = msgspec.json.decode(_decode(payload) or b"", type=_Payload)
+        content = msgspec.json.decode(_decode(payload) or b"", type=SignedPayload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidPayload(None, "the signed payload is not what Meta signs, or names no user_id") from None
     if content.algorithm.upper() != _ALGORITHM:

@@ -1,0 +1,46 @@
+"""The functions in this process, in front of the running stack: for bytes that a server would not let through, and to
+see what stays in memory.
+
+Knows ASGI and one event loop for all. Must not know any route.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import httpx
+
+from dev.functions import find_functions
+from dev.stack.config import ROOT
+from lib.instance import instance
+
+HOST = "http://functions.example"
+
+
+class Inside:
+    """All functions, loaded; their settings are in the environment."""
+
+    def __init__(self) -> None:
+        self._functions = find_functions(ROOT)
+        self._runner = asyncio.Runner()
+        self._clients = {
+            path: httpx.AsyncClient(transport=httpx.ASGITransport(function.load()), base_url=HOST)
+            for path, function in self._functions.items()
+        }
+
+    def close(self) -> None:
+        """Closes the connections of the functions."""
+        self._runner.run(instance().close())
+        self._runner.close()
+
+    def send(
+        self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]] = (), body: bytes = b"", query: str = ""
+    ) -> httpx.Response:
+        """The answer of the function at `path`. Raises what it raises, and `TimeoutError` after its maxDuration."""
+        return self._runner.run(self._send(method, path, headers, body, query))
+
+    async def _send(
+        self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, query: str
+    ) -> httpx.Response:
+        url = f"{path}?{query}" if query else path
+        async with asyncio.timeout(self._functions[path].max_duration_s):
+            return await self._clients[path].request(method, url, headers=list(headers), content=body)
