@@ -45,6 +45,8 @@ def read_failure(body: bytes) -> dict[str, Any]:
         callback = msgspec.json.decode(body, type=FailureCallback, strict=False)
     except msgspec.DecodeError as error:
         raise InvalidPayload(None, str(error)) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise InvalidPayload(None, "not UTF-8, or nested too deep") from None
     return {
         "source_message_id": callback.source_message_id,
         "dlq_id": callback.dlq_id,
@@ -120,7 +122,7 @@ def _of_event(event: Event) -> dict[str, Any]:
 def _event_in(body: bytes) -> Event | None:
     try:
         return decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -45,7 +45,7 @@ def get(name: str) -> Logger:
 def configure(level: str) -> None:
     """Sends every log line to stdout as JSON, from `level` up. May be called again."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -53,12 +53,14 @@ def configure(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-class _JsonLines(logging.Formatter):
+class JsonLines(logging.Formatter):
+    """A record as one line."""
+
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
-            "message": record.getMessage(),
+            "message": record.getMessage() if hasattr(record, "fields") else _first_line(record.msg),
             "logger": record.name,
         }
         fields = getattr(record, "fields", {})
@@ -70,6 +72,11 @@ class _JsonLines(logging.Formatter):
                 for frame in traceback.extract_tb(record.exc_info[2])[-12:]
             ]
         return json.dumps(line, default=str)
+
+
+def _first_line(template: object) -> str:
+    """What a library has to say, without the values: a URL, a body or an exception's words may be among them."""
+    return str(template).partition("\n")[0]
 
 
 def _safe(name: str, value: object) -> object:

@@ -20,6 +20,9 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 RETRY_AFTER_S = 5
 
+_OF_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""No answer is for a cache, and none is what a browser may guess it to be."""
+
 _log = log.get(__name__)
 
 
@@ -35,7 +38,7 @@ def function(**handlers: Handler) -> Starlette:
 
     async def refuse(_request: Request, _error: Exception) -> Response:
         refused = Refused(405, "method_not_allowed", f"this route takes {allowed}")
-        return json_response(refused.status, refused.body(), {"Allow": allowed})
+        return json_response(refused.status, refused.body(), {"Allow": allowed, **_OF_EVERY_ANSWER})
 
     return Starlette(routes=routes, exception_handlers={HTTPException: refuse})
 
@@ -43,20 +46,23 @@ def function(**handlers: Handler) -> Starlette:
 def _guarded(handler: Handler) -> Handler:
     async def endpoint(request: Request) -> Response:
         try:
-            return await handler(request)
+            answer = await handler(request)
         except Exception as error:
-            return _answer(request, error)
+            answer = _answer(request, error)
+        answer.headers.update(_OF_EVERY_ANSWER)
+        return answer
 
     return endpoint
 
 
 def _answer(request: Request, error: Exception) -> Response:
+    path = request.scope["path"]  # `request.url` raises for a query that is not UTF-8
     if isinstance(error, Refused):
-        _log.warning("Request refused", path=request.url.path, status=error.status, code=error.code)
+        _log.warning("Request refused", path=path, status=error.status, code=error.code)
         return json_response(error.status, error.body())
     verdict = classify(error)
     status = _status_of(error, verdict)
-    fields = {"path": request.url.path, "status": status, "code": verdict.code, "error_type": type(error).__name__}
+    fields = {"path": path, "status": status, "code": verdict.code, "error_type": type(error).__name__}
     if isinstance(error, BadConfiguration):
         _log.error("Not configured", **fields, variables=list(error.names))
     elif status < 500:

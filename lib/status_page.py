@@ -112,13 +112,11 @@ _SIGNS = {
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 
 _PRIVATE = {
-    "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept",
-    "X-Content-Type-Options": "nosniff",
     "X-Robots-Tag": "noindex, nofollow",
 }
-"""The code is in the address: it goes into no cache, no index and no other site's log."""
+"""The code is in the address: it goes into no index and no other site's log (nor a cache: `routing`)."""
 
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "

@@ -32,6 +32,9 @@ class _Sealed(msgspec.Struct, frozen=True):
     account_id: str
     token: str
 
+    def __repr__(self) -> str:
+        return f"the token of {self.account_id}"
+
 
 def seal(token: str, *, account_id: str, keys: Sequence[str]) -> str:
     """`token`, for `account_id` alone, under the first of `keys`. Raises `BadConfiguration` without one."""

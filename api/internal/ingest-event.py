@@ -19,8 +19,8 @@ from lib.routing import function
 async def ingest(request: Request) -> Response:
     """One result an event: 200 all durable, 400 one refused for good, 503 one to be sent again."""
     here = instance()
-    deadline = Deadline.after(read_budget_s(request.headers.get(BUDGET_HEADER)))
     require_bearer(request, here.settings, "internal")
+    deadline = Deadline.after(read_budget_s(request.headers.get(BUDGET_HEADER)))
     async with deadline.enforced():
         body = await read_body(request)
     return answer(await here.ingestor.ingest(read_events(body), deadline=deadline))

@@ -58,6 +58,12 @@ def test_an_exception_shows_where_and_what_but_not_its_words(lines: Lines) -> No
     assert "own words" not in json.dumps(line)
 
 
+def test_a_library_says_its_first_line_without_the_values(lines: Lines) -> None:
+    logging.getLogger("asyncio").error("Task exception was never retrieved\nfuture: <exception=E('own words')>")
+    logging.getLogger("some.client").warning("Retrying %s\n", "https://x.example/?access_token=s3cr3t")
+    assert [line["message"] for line in lines()] == ["Task exception was never retrieved", "Retrying %s"]
+
+
 def test_what_is_below_the_level_is_not_written(lines: Lines) -> None:
     logging.getLogger("lib.x").debug("detail")
     logging.getLogger("httpx").info("HTTP Request: GET https://graph.instagram.com/?access_token=s3cr3t")

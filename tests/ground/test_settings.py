@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import BadConfiguration
+from lib.instance import Instance
 from lib.settings import load, presence
 from lib.variables import DEFAULTS, NEEDED, OF_VERCEL, OPTIONAL, WHERE
 
@@ -74,6 +75,10 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("QSTASH_URL", "https://[", "begins with https://"),
         ("PUBLIC_URL", "ftp://example.com", "begins with https://"),
         ("PHASE3_URL", "https://exa mple.com", "begins with https://"),
+        ("SUPABASE_URL", "http://ref.supabase.co", "http:// only for localhost"),
+        ("QSTASH_URL", "http://10.0.0.7:8080", "http:// only for localhost"),
+        ("GRAPH_INSTAGRAM_URL", "http://localhost@graph.example", "http:// only for localhost"),
+        ("PHASE3_URL", "http://127.0.0.1.example.com/", "http:// only for localhost"),
         ("GRAPH_API_VERSION", "26", "must look like v26.0"),
         ("INSTAGRAM_LOGIN_FLAVOUR", "google", "one of instagram, facebook"),
         ("REPLIES_MODE", "maybe", "one of on, dry_run, off"),
@@ -130,6 +135,19 @@ def test_the_base_url_is_the_nearest_address_the_outside_reaches_us_under(
     env: Mapping[str, str], expected: str
 ) -> None:
     assert base_url(**env) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:3000", "http://127.0.0.1:9", "http://[::1]:9", "http://sb.localhost"]
+)
+def test_without_encryption_a_setting_may_lead_to_this_machine(url: str) -> None:
+    assert load({**COMPLETE, "SUPABASE_URL": url}).supabase_url == url
+
+
+def test_settings_show_no_value_of_theirs_where_they_are_shown() -> None:
+    settings = load({**COMPLETE, **{name: f"s3cr3t-{name}" for name in COMPLETE if name != "SUPABASE_URL"}})
+    assert "s3cr3t" in settings.internal_api_secret
+    assert "s3cr3t" not in f"{settings} {settings!r} {[settings]} {vars(Instance(settings))}"
 
 
 def test_a_receiver_may_have_a_query_in_its_url() -> None:

@@ -81,8 +81,9 @@ def test_a_signature_that_is_no_token_is_401(world: World, garbage: str) -> None
     assert answer.status_code == 401
 
 
-def test_a_body_that_is_not_utf8_is_401_as_no_signature_of_qstash_covers_it(world: World) -> None:
-    assert post(world, CONSUMER, b"\xff\xfe").status_code == 401
+def test_a_signed_body_that_is_not_utf8_is_an_invalid_payload(world: World) -> None:
+    answer = post(world, CONSUMER, b"\xff\xfe")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (489, "invalid_payload")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"kind": "made up"}', body_of(event(occurred_at="soon"))])
@@ -167,7 +168,27 @@ def test_a_failure_callback_of_a_foreign_message_keeps_its_body_for_people(world
     assert (letter["event"], letter["body"]) == (None, "not an event\ufffd")
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", failure_callback(sourceMessageId=5)])
+@pytest.mark.parametrize(
+    "source",
+    [
+        b'{"kind": "message", "event_id": "\xff"}',
+        b'{"kind": "message", "event_id": "ig_x", "raw": ' + b'{"a":' * 2000 + b"1" + b"}" * 2001,
+    ],
+    ids=["not-utf8", "deep"],
+)
+def test_a_failure_callback_of_a_message_nobody_can_read_is_kept(world: World, source: bytes) -> None:
+    body = failure_callback(sourceBody=base64.b64encode(source).decode())
+    assert post(world, FAILURE, body).status_code == 200
+    letter = world.row("select event, body from dead_letters")
+    assert letter["event"] is None
+    assert letter["body"].startswith('{"kind": "message", "event_id": "')
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b"{}", b'{"sourceMessageId": "\xff"}', b'{"a": ' + b"[" * 9000, failure_callback(sourceMessageId=5)],
+    ids=["cut", "array", "empty", "not-utf8", "deep", "number"],
+)
 def test_a_failure_callback_of_the_wrong_shape_is_489(world: World, body: bytes) -> None:
     assert post(world, FAILURE, body).status_code == 489
     assert world.count("dead_letters") == 0

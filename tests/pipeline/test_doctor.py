@@ -176,7 +176,7 @@ def test_a_pipe_around_qstash_is_a_warning(world: World) -> None:
 
 
 def test_a_hosted_qstash_can_not_reach_this_machine(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(monkeypatch, of_qstash(world, QSTASH_URL="http://qstash.invalid"))
+    use(monkeypatch, of_qstash(world, QSTASH_URL="https://qstash.invalid"))
     found, status = examined(world)
     assert status == 1
     assert "this machine, which the hosted QStash can not reach" in found["consumer"]["cause"]
