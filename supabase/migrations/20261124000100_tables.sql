@@ -41,11 +41,13 @@ create table public.events (
     recorded_at  timestamptz not null default now(),
     processed_at timestamptz,
     sweep_after  timestamptz,
+    retold       boolean not null default false,
     raw          jsonb
 );
 comment on column public.events.event_id is 'Idempotency key and QStash deduplication id, e.g. ig_msg_{mid}.';
 comment on column public.events.processed_at is 'Null: recorded, but an effect of it (profile, reply, next phase) is still owed.';
 comment on column public.events.sweep_after is 'The sweeper took it up, and will not again before then. Null: never yet.';
+comment on column public.events.retold is 'Meta told it in several ways; raw is the fullest, and the tables have what all of them say.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
 comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent; null once past retention.';
 create index events_by_mid on public.events (account_id, mid) where mid is not null;

@@ -104,7 +104,7 @@ begin
 end;
 $$;
 
--- A message this event wrote, read again. p_event_id is the id it wrote it under.
+-- A message this event wrote, and no other, read again. p_event_id is the id it wrote it under.
 create function ingestion.improve_message(
     p_event_id text, p_event jsonb, p_account text, p_at timestamptz
 ) returns void
@@ -132,7 +132,12 @@ as $$
         event_id = p_event ->> 'event_id'
     where m.account_id = p_account and m.mid = coalesce(p_event ->> 'mid', p_event ->> 'event_id')
         and p_event ->> 'kind' in ('message', 'echo', 'postback')
-        and m.event_id = p_event_id and m.unsent_at is null and not m.is_placeholder;
+        and m.event_id = p_event_id and m.unsent_at is null and not m.is_placeholder
+        and not exists (
+            select from public.events e
+            where e.account_id = p_account and e.mid = p_event ->> 'mid'
+                and e.kind in ('message', 'echo', 'postback') and e.event_id <> p_event_id
+        );
 $$;
 
 create function ingestion.improve_reaction(
@@ -237,16 +242,19 @@ begin
             return true;
         end if;
     end if;
-    perform ingestion.improve_ledger(v_id, p_event, p_at);
-    perform ingestion.take_back(p_before, p_event);
+    -- What was told in several ways was merged, and the archive has one of them: it says less than the tables know.
+    if not p_before.retold or p_before.kind = 'unknown' then
+        perform ingestion.improve_ledger(v_id, p_event, p_at);
+        perform ingestion.take_back(p_before, p_event);
+        perform ingestion.improve_message(v_id, p_event, v_account, p_at);
+        perform ingestion.improve_reaction(v_id, p_event, v_account, p_at);
+        perform ingestion.improve_comment(v_id, p_event, v_account, p_at);
+        perform ingestion.improve_mention(v_id, p_event, p_at);
+    end if;
     if ingestion.is_about_a_person(p_event) then
         perform ingestion.touch_profile(p_event, v_account, p_at);
     end if;
     perform ingestion.apply_event(p_event, v_account, p_at);
-    perform ingestion.improve_message(v_id, p_event, v_account, p_at);
-    perform ingestion.improve_reaction(v_id, p_event, v_account, p_at);
-    perform ingestion.improve_comment(v_id, p_event, v_account, p_at);
-    perform ingestion.improve_mention(v_id, p_event, p_at);
     return true;
 end;
 $$;
