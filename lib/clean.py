@@ -22,7 +22,7 @@ _REPLACEMENT = "�"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # PostgreSQL, "JSON Types": jsonb rejects \u0000 and unpaired surrogates.
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}:,]', re.DOTALL)
+_MARK = r'(?s)"(?:[^"\\]|\\.)*"|[\[\]{}:,]'
 _MAX_PATH_CHARS = 200
 
 
@@ -165,7 +165,7 @@ def _path_of_depth(text: str) -> str:
     """
     path: list[str | int] = []
     last_string = ""
-    for match in _TOKEN.finditer(text):
+    for match in re.finditer(_MARK, text):
         mark = match.group()
         if mark in "[{":
             if len(path) == MAX_DEPTH:

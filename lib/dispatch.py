@@ -6,7 +6,6 @@ Knows the hop and what to do when it breaks. Must not know Meta's payloads, nor 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import msgspec
 
 from lib import log
@@ -15,6 +14,7 @@ from lib.events import MAX_EVENTS_PER_REQUEST, Event
 from lib.settings import Settings
 
 if TYPE_CHECKING:
+    from lib.hop import Hop
     from lib.ingest import Ingestor, Result
 
 INGEST_PATH = "/api/internal/ingest-event"
@@ -43,9 +43,9 @@ class _HopAnswer(msgspec.Struct, frozen=True):
 class Dispatcher:
     """Hands events on, by the internal endpoint if it answers, else in this process."""
 
-    def __init__(self, settings: Settings, *, http: httpx.AsyncClient, ingestor: "Callable[[], Ingestor]") -> None:
+    def __init__(self, settings: Settings, *, hop: "Hop", ingestor: "Callable[[], Ingestor]") -> None:
         self._settings = settings
-        self._http = http
+        self._hop = hop
         self._ingestor = ingestor
 
     async def dispatch(self, events: Sequence[Event], *, deadline: Deadline) -> list[Handled]:
@@ -60,7 +60,7 @@ class Dispatcher:
         return handled
 
     async def _dispatch(self, events: Sequence[Event], deadline: Deadline) -> list[Handled]:
-        answered = await self._hop(events, deadline.at_most(HOP_TIMEOUT_S))
+        answered = await self._hand_over(events, deadline.at_most(HOP_TIMEOUT_S))
         if answered is None:
             return [_handled(result) for result in await self._ingestor().ingest(events, deadline=deadline)]
         failed = [event for event, done in zip(events, answered, strict=True) if done.status == "failed"]
@@ -71,18 +71,15 @@ class Dispatcher:
         second = iter(here)
         return [_handled(next(second)) if done.status == "failed" else done for done in answered]
 
-    async def _hop(self, events: Sequence[Event], deadline: Deadline) -> list[Handled] | None:
+    async def _hand_over(self, events: Sequence[Event], deadline: Deadline) -> list[Handled] | None:
         budget_s = deadline.left_s() - HOP_MARGIN_S
         if budget_s <= 0:
             return None
         try:
             async with deadline.enforced():
-                answer = await self._http.post(
-                    self._settings.base_url + INGEST_PATH,
-                    content=msgspec.json.encode({"events": events}),
-                    headers=self._headers(budget_s),
-                )
-            results = msgspec.json.decode(answer.content, type=_HopAnswer).results
+                body = msgspec.json.encode({"events": events})
+                status, answer = await self._hop.post(body, self._headers(budget_s), timeout_s=deadline.left_s())
+            results = msgspec.json.decode(answer, type=_HopAnswer).results
         except Exception as error:
             _log.error(
                 "The internal endpoint did not answer; publishing from here",
@@ -91,7 +88,7 @@ class Dispatcher:
             )
             return None
         if [result.event_id for result in results] != [event.event_id for event in events]:
-            _log.error("The internal endpoint answered for other events", status=answer.status_code)
+            _log.error("The internal endpoint answered for other events", status=status)
             return None
         return results
 

@@ -35,7 +35,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from lib.error_tables import BY_GATEWAY_WORDS, BY_TYPE, of_database, of_status
-from lib.graph_verdicts import of_graph, of_graph_transport
 from lib.lenient import delay_in, delay_s, delay_until_s, whole_number
 from lib.verdict import UNKNOWN, Verdict, never, retry
 
@@ -54,9 +53,10 @@ __all__ = [
     "classify",
 ]
 
-_TRACE_ID = re.compile(r"[A-Za-z0-9_+/=-]{1,64}")
-_QUOTED = re.compile(r"(['\"]).*\1", re.DOTALL)
-_SDK_STATUS = re.compile(r"Request failed with status: ([0-9]{3})\b")
+# Compiled where they are first used: every function imports this, and hardly any call gets here.
+_TRACE_ID = r"[A-Za-z0-9_+/=-]{1,64}"
+_QUOTED = r"(?s)(['\"]).*\1"
+_SDK_STATUS = r"Request failed with status: ([0-9]{3})\b"
 
 
 class InvalidPayload(Exception):
@@ -157,7 +157,7 @@ class GraphError(Exception):
             subcode=whole_number(fields.get("error_subcode")),
             is_transient=fields.get("is_transient") is True,
             retry_after=delay_in(headers),
-            fbtrace_id=trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None,
+            fbtrace_id=trace_id if isinstance(trace_id, str) and re.fullmatch(_TRACE_ID, trace_id) else None,
             is_send=is_send,
         )
 
@@ -206,7 +206,7 @@ def _of_body(body: Mapping[str, object]) -> Verdict:
 
 def _of_invalid_payload(error: InvalidPayload) -> Verdict:
     # msgspec quotes a value it does not know ("Invalid enum value '…'"), and it may be somebody's words.
-    words = _QUOTED.sub("…", str(error.message))[:500]
+    words = re.sub(_QUOTED, "…", str(error.message))[:500]
     return never("invalid_payload", f"{error.path}: {words}" if error.path else words)
 
 
@@ -228,6 +228,8 @@ def _of_queue_rejected(error: QueueRejected) -> Verdict:
 
 
 def _of_graph_error(error: GraphError) -> Verdict:
+    from lib.graph_verdicts import of_graph  # noqa: PLC0415  long tables, for who calls Meta
+
     return of_graph(
         whole_number(error.code),
         whole_number(error.subcode),
@@ -239,6 +241,8 @@ def _of_graph_error(error: GraphError) -> Verdict:
 
 
 def _of_graph_transport(error: GraphTransportError) -> Verdict:
+    from lib.graph_verdicts import of_graph_transport  # noqa: PLC0415
+
     return of_graph_transport(error.kind, may_be_done=bool(error.is_send and error.request_left))
 
 
@@ -249,7 +253,7 @@ def _of_http_status(error: Any) -> Verdict:
 
 def _of_qstash(error: BaseException) -> Verdict:
     """The SDK (3.4.0) has the status in its message alone, in front of the body."""
-    found = _SDK_STATUS.match(str(error.args[0])) if error.args else None
+    found = re.match(_SDK_STATUS, str(error.args[0])) if error.args else None
     return of_status(whole_number(found.group(1)) if found else None, "qstash")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from lib import log
 from lib.settings import Settings, load
+from lib.variables import DEFAULTS
 
 if TYPE_CHECKING:
     import httpx
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lib.dispatch import Dispatcher
     from lib.erasure_store import ErasureStore
     from lib.graph import Graph
+    from lib.hop import Hop
     from lib.ingest import Ingestor
     from lib.process import Processor
     from lib.queue import Queue
@@ -37,7 +39,7 @@ class Instance:
 
     @cached_property
     def http(self) -> "httpx.AsyncClient":
-        """For the hop and the Graph API; never follows a redirect, as no destination of ours makes one."""
+        """For the Graph API; never follows a redirect, as no destination of ours makes one."""
         import httpx  # noqa: PLC0415
 
         return httpx.AsyncClient(
@@ -124,15 +126,24 @@ class Instance:
         return Redriver(self.dead_letters, ingestor=self.ingestor, dlq=DeadLetterQueue(self.settings))
 
     @cached_property
+    def hop(self) -> "Hop":
+        from lib.dispatch import INGEST_PATH  # noqa: PLC0415
+        from lib.hop import Hop  # noqa: PLC0415
+
+        return Hop(self.settings.base_url + INGEST_PATH)
+
+    @cached_property
     def dispatcher(self) -> "Dispatcher":
         from lib.dispatch import Dispatcher  # noqa: PLC0415
 
-        return Dispatcher(self.settings, http=self.http, ingestor=lambda: self.ingestor)
+        return Dispatcher(self.settings, hop=self.hop, ingestor=lambda: self.ingestor)
 
     async def close(self) -> None:
         """Closes the connections that were opened, for a command that ends; a function is simply stopped."""
         if "http" in self.__dict__:
             await self.http.aclose()
+        if "hop" in self.__dict__:
+            await self.hop.close()
         if "store" in self.__dict__:
             await self.store.close()
 
@@ -140,6 +151,7 @@ class Instance:
 @lru_cache(maxsize=1)
 def instance() -> Instance:
     """The instance of this process. Raises `BadConfiguration` naming every setting that is missing or wrong."""
+    log.configure(DEFAULTS["LOG_LEVEL"])  # what is wrong with the settings is to be a line like any other
     settings = load(os.environ)
     log.configure(settings.log_level)
     return Instance(settings)

@@ -15,7 +15,7 @@ LONGEST_DELAY_S = 86_400.0
 """QStash waits no longer than a day on a `Retry-After` (Upstash, "Retry")."""
 
 _MAX_HEADER_CHARS = 20_000
-_DECIMAL = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
+_DECIMAL = r"[0-9]{1,12}(\.[0-9]{1,9})?"
 
 
 def whole_number(value: object) -> int | None:
@@ -30,7 +30,7 @@ def whole_number(value: object) -> int | None:
 def delay_s(value: object) -> float | None:
     """Seconds to wait, from 0 to `LONGEST_DELAY_S`. A moment that has passed asks for no wait."""
     if isinstance(value, str):
-        value = float(value) if _DECIMAL.fullmatch(value.strip()) else None
+        value = float(value) if re.fullmatch(_DECIMAL, value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, float) and not math.isfinite(value):

@@ -66,7 +66,7 @@ async def whole_pipe(case: Case) -> Finding:
 
 async def _landing(case: Case, event: Event, *, since_ms: int) -> dict[str, Any] | None:
     """The event's row of the ledger once it is processed, deleted by now; None where it does not come."""
-    client = connect(case.settings)
+    http, client = connect(case.settings)
     ends_s = time.monotonic() + LAND_WITHIN_S
     try:
         look = 0
@@ -83,8 +83,7 @@ async def _landing(case: Case, event: Event, *, since_ms: int) -> dict[str, Any]
                 return None
             await asyncio.sleep(POLL_S)
     finally:
-        if client.options.httpx_client is not None:
-            await client.options.httpx_client.aclose()
+        await http.aclose()
 
 
 async def _last_status(case: Case, event: Event, since_ms: int) -> int | None:

@@ -48,7 +48,6 @@ from lib.errors import (
 )
 from lib.graph_verdicts import BY_CODE, BY_SUBCODE
 from lib.responses import BodyTooLarge
-from supabase import AsyncClient, SupabaseException
 from tests.parse.strategies import json_values
 
 SECRET = "Zq7-pssst-dear-diary"
@@ -559,8 +558,6 @@ PERMANENT_EXCEPTIONS: list[tuple[BaseException, str, int]] = [
     (BadConfiguration({"QSTASH_TOKEN": "QSTASH_TOKEN is not set."}), "bad_configuration", 500),
     (httpx.UnsupportedProtocol(SECRET, request=REQUEST), "bad_configuration", 500),
     (httpx.InvalidURL(SECRET), "bad_configuration", 500),
-    (SupabaseException(SECRET), "bad_configuration", 500),
-    (caught(lambda: AsyncClient("no url", SECRET)), "bad_configuration", 500),
 ]
 
 
@@ -677,7 +674,6 @@ FOREIGN: list[type[BaseException]] = [
     QStashError,
     RateLimitExceededError,
     DailyMessageLimitExceededError,
-    SupabaseException,
     GraphError,
     GraphTransportError,
     InProgress,

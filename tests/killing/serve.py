@@ -117,7 +117,7 @@ def main(port: str, journals: str, dsn: str) -> None:
     asyncio.run(_load())
     # A client takes longer to make (its certificates) than a request takes, and opens nothing by itself.
     here = instance()
-    here.store._client = connect(here.settings)
+    here.store._http, here.store._client = connect(here.settings)
     _ = here.processor, here.dispatcher, here.queue._client()
     gc.freeze()
     with Server(int(port), platform, Path(journals), dsn) as server:

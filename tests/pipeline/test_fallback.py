@@ -3,11 +3,11 @@
 import asyncio
 import time
 
-import httpx
 import pytest
 
 from lib.deadline import Deadline
 from lib.dispatch import Dispatcher
+from lib.hop import Hop
 from lib.ingest import Ingestor
 from lib.parse import parse_webhook
 from lib.settings import load
@@ -115,9 +115,8 @@ def test_what_no_time_is_left_for_is_not_begun_and_comes_again() -> None:
         raise AssertionError("there was no time for it")
 
     async def dispatched() -> list[str]:
-        async with httpx.AsyncClient() as http:
-            dispatcher = Dispatcher(load(COMPLETE), http=http, ingestor=no_ingestor)
-            events = parse_webhook(webhook(message(), message()), received_at=1)
-            return [handled.status for handled in await dispatcher.dispatch(events, deadline=Deadline.after(0))]
+        dispatcher = Dispatcher(load(COMPLETE), hop=Hop("https://nowhere.example"), ingestor=no_ingestor)
+        events = parse_webhook(webhook(message(), message()), received_at=1)
+        return [handled.status for handled in await dispatcher.dispatch(events, deadline=Deadline.after(0))]
 
     assert asyncio.run(dispatched()) == ["failed", "failed"]
