@@ -1,0 +1,131 @@
+"""`python -m bench` (and `make bench`): runs the benchmarks, prints their tables, writes bench/report.md.
+
+Knows which there are and how they are shown. Must not know how one measures.
+"""
+
+import importlib
+import os
+import platform
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import click
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.section import PLOTS, Section
+
+REPORT = Path(__file__).with_name("report.md")
+
+BENCHMARKS = {
+    "webhook": "What the webhook function costs, against the bare floor for the same bytes.",
+    "cold_start": "How long a fresh process takes, against an empty Starlette application.",
+    "consumer": "Events a second through the consumer, against the same SQL function called bare.",
+    "end_to_end": "From the post of a webhook to the visible row, at a steady rate and in a burst.",
+    "memory": "Memory of a function instance over many events.",
+    "cost": "What an event uses of everything that has a price, and what a month of them costs.",
+    "growth": "The cost of an event, and of an inbox's pages, with much or little stored.",
+}
+"""Modules of this package, each with `run(tell, *, quick) -> Section`."""
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
+@click.option("--quick", is_flag=True, help="A small part of everything, to see that it runs; writes no report.")
+def bench(names: Sequence[str], *, quick: bool) -> None:
+    """Measure, print tables, and write bench/report.md with plots, each number beside a baseline of the same run.
+
+    \b
+    NAME, none for all:
+      webhook      what the webhook function costs
+      cold_start   how long a fresh process takes
+      consumer     events a second through the consumer
+      end_to_end   from the post of a webhook to the visible row
+      memory       memory of a function instance over many events
+      growth       the cost of an event with much or little stored
+      cost         what an event uses, and what a month of them costs
+
+    With names, the other sections of the report stay as they are.
+    """
+    console = Console(highlight=False)
+    for number, name in enumerate(chosen := names or list(BENCHMARKS), 1):
+        began_s = time.monotonic()
+        console.rule(f"{number} of {len(chosen)}: {name}", align="left")
+        with console.status(BENCHMARKS[name]) as status:
+            run = importlib.import_module(f"bench.{name}").run
+            section = cast(Section, run(lambda what: _tell(console, status, what), quick=quick))
+        console.print(_table(section))
+        for remark in section.remarks:
+            console.print(remark, soft_wrap=True)
+        console.print(f"[dim]{time.monotonic() - began_s:.0f} s[/]")
+        if not quick:
+            _write(name, section)
+            console.print(f"Written to {os.path.relpath(REPORT)}")
+
+
+def _tell(console: Console, status: object, what: str) -> None:
+    if console.is_terminal:
+        status.update(what)  # type: ignore[attr-defined]
+    else:
+        console.print(f"  {what}", style="dim")
+
+
+def _table(section: Section) -> Table:
+    table = Table(title=section.title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for place, name in enumerate(section.head):
+        table.add_column(name, justify="left" if place == 0 else "right")
+    for row in section.rows:
+        table.add_row(*row)
+    return table
+
+
+def _write(name: str, section: Section) -> None:
+    """Puts `section` into the report in the place of the one of that name, or where it belongs."""
+    parts = _parts()
+    parts[name] = _markdown(section)
+    order = [one for one in BENCHMARKS if one in parts]
+    REPORT.write_text("\n".join([_preamble(), *(f"<!-- {one} -->\n{parts[one]}" for one in order)]), "utf-8")
+
+
+def _parts() -> dict[str, str]:
+    """The sections of the report as it is, by the comments that name them."""
+    if not REPORT.exists():
+        return {}
+    parts: dict[str, str] = {}
+    for piece in REPORT.read_text("utf-8").split("<!-- ")[1:]:
+        name, _, text = piece.partition(" -->\n")
+        parts[name] = text
+    return parts
+
+
+def _preamble() -> str:
+    return (
+        "# What it costs\n\n"
+        "Written by `make bench`. Every figure is held against a baseline measured in the same run, on the same "
+        "machine: read the ratios, the absolute numbers are of a small shared machine.\n"
+    )
+
+
+def _markdown(section: Section) -> str:
+    measured = f"Measured {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()}, {os.cpu_count()} cores."
+    lines = [
+        f"## {section.title}",
+        "",
+        f"{section.about} {measured}",
+        "",
+        "| " + " | ".join(section.head) + " |",
+        "|---|" + "---:|" * (len(section.head) - 1),
+        *("| " + " | ".join(row) + " |" for row in section.rows),
+        "",
+        *(line for remark in section.remarks for line in (remark, "")),
+        *(line for file, seen in section.pictures for line in (f"![{seen}]({PLOTS.name}/{file})", "")),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    bench(prog_name="python -m bench")

@@ -1,0 +1,248 @@
+"""Events a second through the consumer, against the same SQL functions called bare: through PostgREST, and in Postgres.
+
+The consumer is asked by the same client as PostgREST, with as many events, in turns. Knows the sides that are
+compared. Must not know what the consumer does: its requests are observed, and repeated.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+import psycopg
+
+from bench import pgbench
+from bench.bare import Job, Request, drive
+from bench.consumer_picture import picture
+from bench.load import own_stack
+from bench.processor_time import ProcessorTime
+from bench.round_trips import FIRST_PERSON, Trips, everybody_is_known, observe, signed
+from bench.section import Section, Tell, ratio
+from dev.stack import Stack
+from lib.queue import CONSUMER_PATH
+
+PLAIN, DM = "message", "message, DM, next phase"
+WORDS = {PLAIN: "Hello, is the blue one still there?", DM: "What is the price of the blue one?"}
+CONSUMER, TWO, SQL, SAME, POSTGRES = (
+    "consumer",
+    "two consumers",
+    "bare PostgREST",
+    "bare, with Graph and QStash",
+    "pgbench",
+)
+MOST_DATABASE_CALLS = {PLAIN: 1, DM: 4}
+NO_DELIVERIES = {"delivery": {"delay_ms": 600_000}}
+"""QStash's stand-in takes a next phase and keeps it: what delivering costs would be on one side only."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`rounds` of so many events a side, by kind and how many are at it at once."""
+
+    rounds: int
+    events: Mapping[tuple[str, int], int]
+    people: int
+
+
+FULL = Plan(rounds=5, events={(PLAIN, 1): 120, (PLAIN, 16): 480, (DM, 1): 40, (DM, 16): 160}, people=40_000)
+QUICK = Plan(rounds=1, events={(PLAIN, 1): 10, (PLAIN, 16): 32, (DM, 1): 5, (DM, 16): 16}, people=2_000)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Events a second by round, and seconds of processor time an event by component; of one side."""
+
+    pace: list[float]
+    spent: dict[str, float]
+
+    @property
+    def median(self) -> float:
+        """Events a second."""
+        return statistics.median(self.pace)
+
+
+Side = Callable[[int, int], Callable[[], float]]
+"""Events at once and how many: makes them ready, and then tells events a second."""
+
+Results = dict[tuple[str, int], dict[str, Found]]
+
+
+def run(tell: Tell, *, quick: bool) -> Section:
+    """Measures on a stack of its own. Raises `RuntimeError` where an event does not arrive, or takes too many calls."""
+    plan = QUICK if quick else FULL
+    with own_stack(tell) as stack:
+        _prepare(stack, plan.people)
+        env = {DM: {"PHASE3_URL": f"{stack.functions_url}/next-phase", "SENDS_PER_SECOND": "100000"}, PLAIN: {}}
+        trips = {kind: asyncio.run(observe(stack, env[kind], words)) for kind, words in WORDS.items()}
+        said = tuple(_check(kind, trips[kind]) for kind in WORDS)
+        results: Results = {}
+        for kind in WORDS:
+            with _consumers(stack, env[kind]) as urls:
+                sides = _sides(stack, trips[kind], urls, plan.people)
+                for at_once in (1, 16):
+                    tell(f"{kind}, {at_once} at once")
+                    events = plan.events[kind, at_once]
+                    asked = {name: side for name, side in sides.items() if at_once > 1 or name != TWO}
+                    results[kind, at_once] = _measure(stack, asked, at_once, events, plan.rounds)
+        arrived = _arrived(stack)
+    return _section(plan, results, (*said, arrived))
+
+
+def _prepare(stack: Stack, people: int) -> None:
+    """Everybody is known, one rule answers, and QStash delivers nothing."""
+    with psycopg.connect(stack.dsn, autocommit=True) as db:
+        everybody_is_known(db, people)
+        db.execute(
+            "insert into public.reply_rules (trigger, pattern, reply_text) values ('keyword', 'price', 'It is 40.')"
+        )
+    httpx.post(f"{stack.qstash_url}/__dev/faults", json=NO_DELIVERIES, trust_env=False).raise_for_status()
+
+
+def _check(kind: str, trips: Trips) -> str:
+    calls = [one.target.rsplit("/", 1)[-1] for one in trips.database]
+    if len(calls) > MOST_DATABASE_CALLS[kind]:
+        raise RuntimeError(f"{kind}: {len(calls)} database calls, {calls}")
+    others = len(trips.elsewhere)
+    return (
+        f"Round trips of one event ({kind}): {len(calls)} to the database (at most {MOST_DATABASE_CALLS[kind]}: "
+        f"{', '.join(f'`{call}`' for call in calls)}) and {others} other HTTP requests"
+        f"{' (Graph: send; QStash: publish)' if others else ''}."
+    )
+
+
+@contextlib.contextmanager
+def _consumers(stack: Stack, env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    with stack.functions(env) as one, stack.functions(env) as other:
+        yield one, other
+
+
+def _sides(stack: Stack, trips: Trips, urls: Sequence[str], people: int) -> dict[str, Side]:
+    numbers = itertools.count(10)
+
+    def ids() -> dict[str, str]:
+        number = next(numbers)
+        mid = trips.marks["mid"]
+        return {
+            "mid": f"{mid}{number:09d}",
+            "sent": f"{mid}_sent{number:09d}",
+            "person": f"{FIRST_PERSON + number % people}",
+            "lease": trips.marks["lease"],
+        }
+
+    def delivered(*to: str) -> Side:
+        def job(url: str) -> Job:
+            body = trips.other(trips.event.decode(), ids()).encode()
+            headers = signed(body, url + CONSUMER_PATH)
+            return Job.of([Request(urlsplit(url).port or 0, "POST", CONSUMER_PATH, headers, body)])
+
+        return lambda at_once, events: _pace([job(url) for _, url in zip(range(events), itertools.cycle(to))], at_once)
+
+    def repeated(requests: tuple[Request, ...]) -> Side:
+        return lambda at_once, events: _pace([Job.of(trips.again(requests, ids())) for _ in range(events)], at_once)
+
+    script = pgbench.script(trips.database, trips.marks, range(FIRST_PERSON, FIRST_PERSON + people))
+    sides = {
+        CONSUMER: delivered(urls[0]),
+        SQL: repeated(trips.database),
+        TWO: delivered(*urls),
+        POSTGRES: lambda at_once, events: lambda: pgbench.run(stack.dsn, script, at_once=at_once, events=events),
+    }
+    return sides | ({SAME: repeated(trips.requests)} if trips.elsewhere else {})
+
+
+def _pace(jobs: Sequence[Job], at_once: int) -> Callable[[], float]:
+    return lambda: len(jobs) / asyncio.run(drive(jobs, at_once))
+
+
+def _measure(stack: Stack, sides: Mapping[str, Side], at_once: int, events: int, rounds: int) -> dict[str, Found]:
+    """In turns, so that what slows the machine slows all sides; the first round warms up and is not counted."""
+    found = {name: Found([], {}) for name in sides}
+    for number in range(rounds + 1):
+        for name, side in sides.items():
+            ready = side(at_once, events)
+            spent = ProcessorTime(stack)
+            pace = ready()
+            if number:
+                found[name].pace.append(pace)
+                for component, seconds in spent.since().items():
+                    before = found[name].spent.get(component, 0.0)
+                    found[name].spent[component] = before + seconds / events / rounds
+    return found
+
+
+def _arrived(stack: Stack) -> str:
+    """Raises `RuntimeError` where an event was refused on the way, or a reply or a next phase was not sent."""
+    with psycopg.connect(stack.dsn) as db:
+        (open_events,) = db.execute("select count(*) from public.events where processed_at is null").fetchone() or (0,)
+        states: dict[str, int] = dict(
+            db.execute("select state, count(*)::integer from public.outbox group by state").fetchall()
+        )
+        (events,) = db.execute("select count(*) from public.events").fetchone() or (0,)
+    if open_events or states.keys() - {"sent"}:
+        raise RuntimeError(f"{open_events} events are not finished; effects: {states}")
+    return f"Afterwards all {events:,} events are recorded and finished, and all {states['sent']:,} effects sent."
+
+
+def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
+    return Section(
+        title="The consumer",
+        about=(
+            "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs to "
+            "disk. Baselines: the very requests the consumer makes of Supabase, repeated by the same bare client through the same gateway "
+            "(for the DM also together with its requests to the stand-ins of Graph and QStash), and the same SQL "
+            f"functions called by pgbench. Everybody's profile is fresh. Medians of {plan.rounds} rounds in turns."
+        ),
+        head=(
+            "event, at once",
+            "side",
+            "events a second",
+            "slowest to fastest",
+            "to bare PostgREST",
+            "processor, ms an event",
+        ),
+        rows=tuple(
+            _row(f"{kind}, {at_once}", name, found[name], found[SQL])
+            for (kind, at_once), found in results.items()
+            for name in found
+        ),
+        remarks=(
+            "The aim: at least 0.80 of bare PostgREST at equal concurrency.",
+            _limit(results[PLAIN, 16]),
+            *remarks,
+            *(_spent(f"{kind}, {at_once} at once", found) for (kind, at_once), found in results.items()),
+        ),
+        pictures=((picture(results), "Events a second of each side, and the processor time an event takes"),),
+    )
+
+
+def _row(event: str, name: str, found: Found, baseline: Found) -> tuple[str, ...]:
+    spread = f"{min(found.pace):.0f} to {max(found.pace):.0f}"
+    spent_ms = sum(found.spent.values()) * 1e3
+    return (event, name, f"{found.median:.0f}", spread, ratio(found.median, baseline.median), f"{spent_ms:.1f}")
+
+
+def _limit(found: Mapping[str, Found]) -> str:
+    spent = found[CONSUMER].spent
+    ours, theirs = spent["consumer"], spent["PostgREST"] + spent["Postgres"]
+    return (
+        f"Of a plain message, 16 at once, {ours * 1e3:.1f} ms of processor time are the consumer's own process (with "
+        f"the laptop's server in it), {ratio(ours, theirs)} what PostgREST and Postgres take together: by itself on a "
+        f"core it could do no more than {1 / ours:.0f} events a second. It was at it for "
+        f"{ours * found[CONSUMER].median:.0%} of a core; the rest of the machine is the database's, and whoever else's."
+    )
+
+
+def _spent(name: str, found: Mapping[str, Found]) -> str:
+    """Processor time of one event, by component, and how many cores were busy."""
+
+    def one(side: str) -> str:
+        parts = sorted(found[side].spent.items(), key=lambda part: -part[1])
+        listed = ", ".join(f"{component} {seconds * 1e3:.1f}" for component, seconds in parts if seconds > 5e-5)
+        busy = sum(found[side].spent.values()) * found[side].median
+        return f"{side}: {listed} ({busy:.1f} cores busy)"
+
+    return f"Processor time, ms an event ({name}). {'. '.join(one(side) for side in (CONSUMER, SQL))}."

@@ -1,0 +1,68 @@
+"""The picture of the consumer's section: events a second, and for whom the machine was busy.
+
+Knows matplotlib. Must not know how anything was measured.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.section import save
+
+COLORS = {
+    "consumer": "#1f6f54", "gateway": "#8a8f98", "PostgREST": "#2f5d9b", "Postgres": "#7a5ea8", "client": "#d5d8dc",
+    "Graph": "#c98a1b", "QStash": "#b4443c",
+}  # fmt: skip
+
+
+class Found(Protocol):
+    """What one side did."""
+
+    @property
+    def pace(self) -> list[float]:
+        """Events a second, by round."""
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Seconds of processor time an event, by component."""
+
+    @property
+    def median(self) -> float:
+        """Events a second."""
+
+
+def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
+    """Writes it; returns its name."""
+    bars = [
+        (f"{kind}, {at_once}: {side}", side, found)
+        for (kind, at_once), sides in results.items()
+        for side, found in sides.items()
+    ]
+    figure = Figure(figsize=(11, 0.9 + 0.27 * len(bars)), layout="constrained")
+    paces, times = figure.subplots(1, 2, sharey=True)
+    for place, (_, side, found) in enumerate(bars):
+        paces.barh(place, found.median, color="#1f6f54" if "consumer" in side else "#8a8f98", height=0.7)
+        paces.plot([min(found.pace), max(found.pace)], [place, place], color="#222", linewidth=1)
+        _stack(times, place, found)
+    paces.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize=8)
+    paces.invert_yaxis()
+    paces.set_xscale("log")
+    paces.set_xlabel("events a second, median; line: slowest to fastest round")
+    times.set_xlabel("processor time, ms an event")
+    for name, color in COLORS.items():
+        times.barh(0, 0, color=color, label=name)
+    times.legend(frameon=False, fontsize=8, loc="lower right")
+    for axes in (paces, times):
+        axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, "consumer.svg")
+
+
+def _stack(axes: Axes, place: int, found: Found) -> None:
+    left = 0.0
+    for name, color in COLORS.items():
+        width = found.spent.get(name, 0.0) * 1e3
+        if width:
+            axes.barh(place, width, left=left, color=color, height=0.7)
+        left += width

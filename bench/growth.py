@@ -1,0 +1,241 @@
+"""The cost of an event, of the newest page of a conversation and of the list of conversations, by how much is stored.
+
+Fills a local database anew for each size and asks the same of each. Knows what is asked. Must not know how a query is
+explained (`plans`) nor how a database is filled (`fill`).
+"""
+
+import asyncio
+import itertools
+import json
+import random
+import statistics
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import LiteralString
+from urllib.parse import urlencode
+
+import psycopg
+from matplotlib.figure import Figure
+
+from bench.bare import Job, Lane, Request
+from bench.fill import LARGE_TABLES, Size, fill
+from bench.load import own_stack
+from bench.plans import Explainer, Query
+from bench.query_plans import queries
+from bench.round_trips import Trips, everybody_is_known, observe
+from bench.section import Section, Tell, ratio, save
+from dev.stack.postgres import SUPERUSER
+
+SIZES = (Size(1_000, 200), Size(100_000, 2_000), Size(1_000_000, 20_000))
+QUICK_SIZES = (Size(1_000, 200), Size(10_000, 200))
+EVENTS, QUICK_EVENTS = 600, 60
+WARM_UP, EXPLAINED = 50, 15
+KNOWN = 10
+FIRST_CONTACT = 6_000_000_000_000_000
+EVENT, CONTROL, PAGE, LIST = "an event", "the control", "newest page of a conversation", "list of conversations"
+QUERIES = {"messages, newest page": PAGE, "conversations": LIST}
+PLANS = "The plans of an inbox's queries are in docs/database.md (`python -m bench.query_plans`)."
+CONTROL_BODY = {"p_account_id": "control"}
+EXPLAIN = psycopg.sql.SQL("explain (analyze, buffers, format json) select public.record_event({})")
+READ_WHOLE: LiteralString = "select relname from pg_stat_xact_user_tables where seq_scan > 0"
+USED: LiteralString = (
+    "select indexrelname from pg_stat_user_indexes"
+    " where pg_stat_get_xact_numscans(indexrelid) > 0 and relname = any(%s)"
+)
+COLORS = {EVENT: "#1f6f54", CONTROL: "#8a8f98", PAGE: "#2f5d9b", LIST: "#c98a1b"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one thing in one database. `times` are milliseconds of the whole request through PostgREST, `inside_ms` are
+    those in Postgres. `scanned`: the large tables that were read whole.
+    """
+
+    times: list[float]
+    inside_ms: float | None = None
+    buffers: int | None = None
+    scanned: frozenset[str] = frozenset()
+    indexes: frozenset[str] = frozenset()
+
+    @property
+    def ms(self) -> float:
+        """The median."""
+        return statistics.median(self.times)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Between which half of the times lie."""
+        quarter, _, three_quarters = statistics.quantiles(self.times, n=4)
+        return quarter, three_quarters
+
+
+Costs = dict[str, Cost]
+
+
+def run(tell: Tell, *, quick: bool) -> Section:
+    """Measures on a stack of its own."""
+    sizes, events = (QUICK_SIZES, QUICK_EVENTS) if quick else (SIZES, EVENTS)
+    with own_stack(tell) as stack, closing(psycopg.connect(stack.dsn, user=SUPERUSER, autocommit=True)) as db:
+        everybody_is_known(db, KNOWN)
+        trips = asyncio.run(observe(stack, {}, "Hello, is the blue one still there?"))
+        with closing(Explainer(stack)) as explainer:
+            found: dict[int, Costs] = {}
+            for size in sizes:
+                tell(f"filling {size.messages:,} messages")
+                fill(db, size)
+                db.execute("checkpoint")  # what was written is not to be flushed while somebody is measured
+                tell(f"asking, {size.messages:,} messages stored")
+                found[size.messages] = _costs(stack.dsn, explainer, trips, size, events)
+    return _section(found, events)
+
+
+def _costs(dsn: str, explainer: Explainer, trips: Trips, size: Size, events: int) -> Costs:
+    asked = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
+    times = asyncio.run(_timed(_requests(trips, size, asked), events))
+    costs = {
+        EVENT: _explained(dsn, _events(trips, size, "explained"), times[EVENT]),
+        CONTROL: Cost(times[CONTROL]),
+    }
+    for name, query in asked.items():
+        seen = explainer.measure(query)
+        scanned = seen.seq_scans.intersection(LARGE_TABLES)
+        costs[name] = Cost(times[name], seen.ms, seen.buffers, scanned, seen.indexes)
+    return costs
+
+
+def _requests(trips: Trips, size: Size, asked: Mapping[str, Query]) -> dict[str, Iterator[Request]]:
+    """Without end: what is asked in turns."""
+    [call] = trips.database
+    states = itertools.cycle(
+        replace(call, target="/rest/v1/rpc/mark_account", body=json.dumps(CONTROL_BODY | {"p_state": state}).encode())
+        for state in ("active", "stopped")
+    )
+    pages = {
+        name: itertools.repeat(
+            replace(call, method="GET", target=f"/rest/v1{query.path}?{urlencode(query.params)}", body=b"")
+        )
+        for name, query in asked.items()
+    }
+    return {EVENT: _events(trips, size, "timed"), CONTROL: states, **pages}
+
+
+def _events(trips: Trips, size: Size, name: str) -> Iterator[Request]:
+    """The call of `record_event` the consumer makes, for new messages of people all over the busiest account."""
+    chosen = random.Random(1)
+    for number in itertools.count():
+        ids = {
+            "mid": f"{trips.marks['mid']}{name}{number}",
+            "person": str(FIRST_CONTACT + chosen.randrange(0, size.conversations, 2)),
+            "lease": trips.marks["lease"],
+        }
+        yield from trips.again(trips.database, ids)
+
+
+async def _timed(requests: Mapping[str, Iterator[Request]], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds by name, in turns, so that what slows the machine slows all."""
+    lane, times = Lane(), {name: list[float]() for name in requests}
+    await lane.connect(next(requests[EVENT]).port)
+    for number in range(WARM_UP + rounds):
+        for name, of_it in requests.items():
+            job = Job.of([next(of_it)])
+            began_s = time.perf_counter()
+            await lane.do(job)
+            if number >= WARM_UP:
+                times[name].append((time.perf_counter() - began_s) * 1e3)
+    lane.close()
+    return times
+
+
+def _explained(dsn: str, requests: Iterator[Request], taken: list[float]) -> Cost:
+    """What some calls cost in Postgres, each taken back. On a connection of its own, whose statistics hold no more."""
+    times, buffers, scanned, indexes = list[float](), list[int](), set[str](), set[str]()
+    with psycopg.connect(dsn, user=SUPERUSER, autocommit=True) as db:
+        for request in itertools.islice(requests, EXPLAINED):
+            arguments = json.loads(request.body)
+            named = psycopg.sql.SQL(", ").join(
+                psycopg.sql.SQL("{} => %s").format(psycopg.sql.Identifier(name)) for name in arguments
+            )
+            values = [value if isinstance(value, str) else json.dumps(value) for value in arguments.values()]
+            with db.transaction(force_rollback=True):
+                db.execute("set local role service_role")
+                [(plan,)] = db.execute(EXPLAIN.format(named), values).fetchall()
+                scanned |= {name for (name,) in db.execute(READ_WHOLE).fetchall()}
+                indexes |= {name for (name,) in db.execute(USED, [list(LARGE_TABLES)]).fetchall()}
+            times.append(plan[0]["Execution Time"])
+            buffers.append(plan[0]["Plan"]["Shared Hit Blocks"] + plan[0]["Plan"]["Shared Read Blocks"])
+    inside_ms, pages = statistics.median(times), round(statistics.median(buffers))
+    return Cost(taken, inside_ms, pages, frozenset(scanned & set(LARGE_TABLES)), frozenset(indexes))
+
+
+def _section(found: Mapping[int, Costs], events: int) -> Section:
+    least, most = min(found), max(found)
+    return Section(
+        title="Growth",
+        about=(
+            f"The same with {' then '.join(f'{size:,}' for size in found)} messages stored, by one client through "
+            f"PostgREST, {events} times each, in turns: `record_event` as the consumer calls it, for new messages of "
+            "people all over the busiest account; the newest page of a conversation and the list of conversations, "
+            "of the account with the most in it. The control writes and commits the one row of a table: what it gains "
+            f"or loses is the machine's. Medians. Baseline: the same with {least:,} messages. Buffers are pages of "
+            "8 kB touched in Postgres."
+        ),
+        head=(
+            "what",
+            "messages stored",
+            "ms",
+            "half within, ms",
+            "to baseline",
+            "in Postgres, ms",
+            "buffers",
+            "to baseline",
+        ),
+        rows=tuple(_row(name, size, found[size][name], found[least][name]) for name in found[least] for size in found),
+        remarks=(
+            f"With {most:,} messages for {least:,} an event takes "
+            f"{ratio(found[most][EVENT].ms, found[least][EVENT].ms)} the time, and the control {ratio(found[most][CONTROL].ms, found[least][CONTROL].ms)}.",
+            *(_plan(name, found[most][name], most) for name in (EVENT, PAGE, LIST)),
+            PLANS,
+        ),
+        pictures=((_picture(found), "Time and buffers by messages stored"),),
+    )
+
+
+def _row(name: str, size: int, cost: Cost, least: Cost) -> tuple[str, ...]:
+    middle = f"{cost.middle[0]:.2f} to {cost.middle[1]:.2f}"
+    inside = "" if cost.inside_ms is None else f"{cost.inside_ms:.2f}"
+    buffers = ("", "")
+    if cost.buffers is not None and least.buffers is not None:
+        buffers = (f"{cost.buffers}", ratio(cost.buffers, least.buffers))
+    return (name, f"{size:,}", f"{cost.ms:.2f}", middle, ratio(cost.ms, least.ms), inside, *buffers)
+
+
+def _plan(name: str, cost: Cost, size: int) -> str:
+    indexes = ", ".join(f"`{index}`" for index in sorted(cost.indexes))
+    scans = ", ".join(sorted(cost.scanned)) or "none"
+    return f"With {size:,} messages, {name}: sequential scans of large tables: {scans}; by index: {indexes}."
+
+
+def _picture(found: Mapping[int, Costs]) -> str:
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    times, buffers = figure.subplots(1, 2)
+    sizes = list(found)
+    for name, color in COLORS.items():
+        costs = [found[size][name] for size in sizes]
+        times.plot(sizes, [cost.ms for cost in costs], "o-", color=color, label=name)
+        times.fill_between(
+            sizes, *zip(*(cost.middle for cost in costs), strict=True), color=color, alpha=0.2, linewidth=0
+        )
+        touched = [cost.buffers for cost in costs if cost.buffers is not None]
+        if touched:
+            buffers.plot(sizes, touched, "o-", color=color, label=name)
+    times.set_ylabel("ms through PostgREST, median; shaded: half of all")
+    buffers.set_ylabel("pages of 8 kB touched")
+    times.legend(frameon=False, fontsize=8)
+    for axes in (times, buffers):
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("messages stored")
+        axes.spines[["top", "right"]].set_visible(False)
+    return save(figure, "growth.svg")
