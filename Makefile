@@ -39,12 +39,13 @@ fuzz: setup ## every route under generated and damaged requests (FUZZ_EXAMPLES=1
 bench: setup ## measure everything against baselines of the same run, write bench/report.md (ARGS="webhook" for one)
 	@$(BIN)/python -m bench $(ARGS)
 
-lint: setup ## style and strict types
+lint: setup ## style, strict types, and which way imports go
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@# A route is a file and no module: its name has a hyphen, and another route's file may have the same.
 	@for file in $$(find api -name '*.py'); do $(BIN)/mypy --no-error-summary "$$file" || exit 1; done
+	@$(BIN)/lint-imports --no-logo --no-cache
 
 audit: setup ## ask PyPI and npm for known vulnerabilities of what is pinned
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off \

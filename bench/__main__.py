@@ -6,6 +6,7 @@ Knows which there are and how they are shown. Must not know how one measures.
 import importlib
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,9 +16,10 @@ from typing import cast
 import click
 from rich import box
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
-from bench.section import PLOTS, Section
+from bench.section import PLOTS, Section, put_pictures_into
 
 REPORT = Path(__file__).with_name("report.md")
 
@@ -51,8 +53,18 @@ def bench(names: Sequence[str], *, quick: bool) -> None:
 
     With names, the other sections of the report stay as they are.
     """
+    chosen = names or list(BENCHMARKS)
+    if not quick:
+        _run(chosen, quick=False)
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        put_pictures_into(Path(directory))
+        _run(chosen, quick=True)
+
+
+def _run(chosen: Sequence[str], *, quick: bool) -> None:
     console = Console(highlight=False)
-    for number, name in enumerate(chosen := names or list(BENCHMARKS), 1):
+    for number, name in enumerate(chosen, 1):
         began_s = time.monotonic()
         console.rule(f"{number} of {len(chosen)}: {name}", align="left")
         with console.status(BENCHMARKS[name]) as status:
@@ -67,9 +79,9 @@ def bench(names: Sequence[str], *, quick: bool) -> None:
             console.print(f"Written to {os.path.relpath(REPORT)}")
 
 
-def _tell(console: Console, status: object, what: str) -> None:
+def _tell(console: Console, status: Status, what: str) -> None:
     if console.is_terminal:
-        status.update(what)  # type: ignore[attr-defined]
+        status.update(what)
     else:
         console.print(f"  {what}", style="dim")
 

@@ -191,17 +191,14 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
     return Section(
         title="The consumer",
         about=(
-            "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs to "
-            "disk. Baselines: the very requests the consumer makes of Supabase, repeated by the same bare client through the same gateway "
-            "(for the DM also together with its requests to the stand-ins of Graph and QStash), and the same SQL "
-            f"functions called by pgbench. Everybody's profile is fresh. Medians of {plan.rounds} rounds in turns."
+            "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs "
+            "to disk. Baselines: the very requests the consumer makes of Supabase, repeated by the same bare client "
+            "through the same gateway (for the DM also together with its requests to the stand-ins of Graph and "
+            "QStash), and the same SQL functions called by pgbench. Everybody's profile is fresh. Medians of "
+            f"{plan.rounds} rounds in turns."
         ),
         head=(
-            "event, at once",
-            "side",
-            "events a second",
-            "slowest to fastest",
-            "to bare PostgREST",
+            "event, at once", "side", "events a second", "slowest to fastest", "to bare PostgREST",
             "processor, ms an event",
         ),
         rows=tuple(
@@ -216,7 +213,7 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
             *(_spent(f"{kind}, {at_once} at once", found) for (kind, at_once), found in results.items()),
         ),
         pictures=((picture(results), "Events a second of each side, and the processor time an event takes"),),
-    )
+    )  # fmt: skip
 
 
 def _row(event: str, name: str, found: Found, baseline: Found) -> tuple[str, ...]:

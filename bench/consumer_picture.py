@@ -53,7 +53,7 @@ def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
     times.set_xlabel("processor time, ms an event")
     for name, color in COLORS.items():
         times.barh(0, 0, color=color, label=name)
-    times.legend(frameon=False, fontsize=8, loc="lower right")
+    times.legend(frameon=False, fontsize=8, loc="upper right")
     for axes in (paces, times):
         axes.spines[["top", "right"]].set_visible(False)
     return save(figure, "consumer.svg")

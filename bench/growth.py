@@ -194,7 +194,8 @@ def _section(found: Mapping[int, Costs], events: int) -> Section:
         rows=tuple(_row(name, size, found[size][name], found[least][name]) for name in found[least] for size in found),
         remarks=(
             f"With {most:,} messages for {least:,} an event takes "
-            f"{ratio(found[most][EVENT].ms, found[least][EVENT].ms)} the time, and the control {ratio(found[most][CONTROL].ms, found[least][CONTROL].ms)}.",
+            f"{ratio(found[most][EVENT].ms, found[least][EVENT].ms)} the time, and "
+            f"the control {ratio(found[most][CONTROL].ms, found[least][CONTROL].ms)}.",
             *(_plan(name, found[most][name], most) for name in (EVENT, PAGE, LIST)),
             PLANS,
         ),
@@ -230,7 +231,7 @@ def _picture(found: Mapping[int, Costs]) -> str:
         touched = [cost.buffers for cost in costs if cost.buffers is not None]
         if touched:
             buffers.plot(sizes, touched, "o-", color=color, label=name)
-    times.set_ylabel("ms through PostgREST, median; shaded: half of all")
+    times.set_ylabel("ms, median; shaded: half of all")
     buffers.set_ylabel("pages of 8 kB touched")
     times.legend(frameon=False, fontsize=8)
     for axes in (times, buffers):

@@ -32,10 +32,19 @@ class Section:
     pictures: tuple[tuple[str, str], ...] = ()
 
 
+_pictures_go_to = PLOTS
+
+
+def put_pictures_into(directory: Path) -> None:
+    """From now on pictures are written there, for a run that is not for the report."""
+    global _pictures_go_to  # noqa: PLW0603
+    _pictures_go_to = directory
+
+
 def save(figure: Figure, name: str) -> str:
-    """Writes a picture to `PLOTS`; returns its name."""
-    PLOTS.mkdir(exist_ok=True)
-    figure.savefig(PLOTS / name, dpi=90)
+    """Writes a picture; returns its name."""
+    _pictures_go_to.mkdir(exist_ok=True)
+    figure.savefig(_pictures_go_to / name, dpi=90)
     return name
 
 
