@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 
-from bench import pgbench
+from bench import by_httpx, pgbench
 from bench.bare import Job, Request, drive
 from bench.consumer_picture import picture
 from bench.load import own_stack
@@ -27,10 +27,11 @@ from lib.queue import CONSUMER_PATH
 
 PLAIN, DM = "message", "message, DM, next phase"
 WORDS = {PLAIN: "Hello, is the blue one still there?", DM: "What is the price of the blue one?"}
-CONSUMER, TWO, SQL, SAME, POSTGRES = (
+CONSUMER, TWO, SQL, HTTPX, SAME, POSTGRES = (
     "consumer",
     "two consumers",
     "bare PostgREST",
+    "bare PostgREST by httpx",
     "bare, with Graph and QStash",
     "pgbench",
 )
@@ -144,10 +145,18 @@ def _sides(stack: Stack, trips: Trips, urls: Sequence[str], people: int) -> dict
     def repeated(requests: tuple[Request, ...]) -> Side:
         return lambda at_once, events: _pace([Job.of(trips.again(requests, ids())) for _ in range(events)], at_once)
 
+    def by_library(requests: tuple[Request, ...]) -> Side:
+        def ready(at_once: int, events: int) -> Callable[[], float]:
+            jobs = [trips.again(requests, ids()) for _ in range(events)]
+            return lambda: len(jobs) / asyncio.run(by_httpx.drive(jobs, at_once))
+
+        return ready
+
     script = pgbench.script(trips.database, trips.marks, range(FIRST_PERSON, FIRST_PERSON + people))
     sides = {
         CONSUMER: delivered(urls[0]),
         SQL: repeated(trips.database),
+        HTTPX: by_library(trips.database),
         TWO: delivered(*urls),
         POSTGRES: lambda at_once, events: lambda: pgbench.run(stack.dsn, script, at_once=at_once, events=events),
     }
@@ -192,10 +201,10 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
         title="The consumer",
         about=(
             "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs "
-            "to disk. Baselines: the very requests the consumer makes of Supabase, repeated by the same bare client "
-            "through the same gateway (for the DM also together with its requests to the stand-ins of Graph and "
-            "QStash), and the same SQL functions called by pgbench. Everybody's profile is fresh. Medians of "
-            f"{plan.rounds} rounds in turns."
+            "to disk. Baselines: the very requests the consumer makes of Supabase, repeated through the same gateway "
+            "by the same bare client that delivers, and by httpx, on which the Supabase client stands (for the DM also "
+            "together with its requests to the stand-ins of Graph and QStash); and the same SQL functions called by "
+            f"pgbench. Everybody's profile is fresh. Medians of {plan.rounds} rounds in turns."
         ),
         head=(
             "event, at once", "side", "events a second", "slowest to fastest", "to bare PostgREST",
@@ -207,7 +216,9 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
             for name in found
         ),
         remarks=(
-            "The aim: at least 0.80 of bare PostgREST at equal concurrency.",
+            "The aim: at least 0.80 of bare PostgREST at equal concurrency. The consumer has "
+            f"{_to_library(results, 1)} of what httpx makes of the same calls by itself, and "
+            f"{_to_library(results, 16)} at 16 at once.",
             _limit(results[PLAIN, 16]),
             *remarks,
             *(_spent(f"{kind}, {at_once} at once", found) for (kind, at_once), found in results.items()),
@@ -220,6 +231,11 @@ def _row(event: str, name: str, found: Found, baseline: Found) -> tuple[str, ...
     spread = f"{min(found.pace):.0f} to {max(found.pace):.0f}"
     spent_ms = sum(found.spent.values()) * 1e3
     return (event, name, f"{found.median:.0f}", spread, ratio(found.median, baseline.median), f"{spent_ms:.1f}")
+
+
+def _to_library(results: Results, at_once: int) -> str:
+    found = results[PLAIN, at_once]
+    return ratio(found[CONSUMER].median, found[HTTPX].median)
 
 
 def _limit(found: Mapping[str, Found]) -> str:

@@ -32,6 +32,7 @@ MOST_HELD = 500
 
 EVERY_S = 1.0
 WARM = 0.1
+NEGLIGIBLE = 0.01
 FITTED = 0.8
 """Of all events: warm after the first tenth, growth fitted over the last four fifths."""
 
@@ -157,7 +158,7 @@ def _drive_empty(process: Process, requests: int, size: int, tell: Tell) -> Curv
 def _section(curves: Mapping[str, Curve], events: int, size: int, arrived: str) -> Section:
     begin = events * (1 - FITTED)
     names = {name: (curve.growth(begin, events), curve.noise(begin, events)) for name, curve in curves.items()}
-    flat = [name for name, (growth, noise) in names.items() if growth <= noise]
+    flat = [name for name, (growth, noise) in names.items() if growth <= max(noise, size * NEGLIGIBLE)]
     grows = [name for name in names if name not in flat]
     return Section(
         title="Memory of an instance",
@@ -174,8 +175,8 @@ def _section(curves: Mapping[str, Curve], events: int, size: int, arrived: str) 
         ),
         rows=tuple(_row(name, curves, names[name], events, size) for name in curves),
         remarks=(
-            f"Not told from flat: {', '.join(flat) or 'none'}. Growing by more than the noise: "
-            f"{', '.join(grows) or 'none'}.",
+            f"Flat (no growth that could be told from noise, or less than {NEGLIGIBLE:.0%} of an event's size): "
+            f"{', '.join(flat) or 'none'}. Growing: {', '.join(grows) or 'none'}.",
             arrived,
         ),
         pictures=((_picture(curves, events), "Resident memory of each process by events done"),),

@@ -18,14 +18,13 @@ State: TypeAlias = Literal["open", "replayed", "discarded"]
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """A row of `dead_letters`. `event` and `body` are people's words, and None where they were not asked for;
-    `has_event` is known in any case. `is_processed`: its event has come through since, by whatever road.
+    """A row of `dead_letters`. `event` and `body` are people's words, and None where they were not asked for.
+    `is_processed`: its event has come through since, by whatever road.
     """
 
     source_message_id: str
     state: State
     failed_at: datetime
-    has_event: bool
     is_processed: bool
     dlq_id: str | None = None
     event_id: str | None = None

@@ -17,8 +17,8 @@ from lib.variables import WHERE
 
 ASK_WITHIN_S = 10.0
 
-RECOMMENDED = ("messages", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
-"""As the README subscribes an account."""
+RECOMMENDED = ("messages", "message_echoes", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
+"""What docs/deploy.md subscribes an account to, without what few accounts have."""
 
 NEW_TOKEN = (
     "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token; set INSTAGRAM_ACCESS_TOKEN, or "

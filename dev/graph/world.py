@@ -14,7 +14,14 @@ from dev.graph.refusals import RefusedError
 
 REFRESHED_TOKEN_LIFE_S = 60 * 24 * 3600
 
-DEFAULT_SUBSCRIPTION = ("messages", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
+DEFAULT_SUBSCRIPTION = (
+    "messages",
+    "message_echoes",
+    "message_reactions",
+    "messaging_postbacks",
+    "messaging_seen",
+    "comments",
+)
 
 _OWN_ACCOUNT = re.compile(rf"{re.escape(LOCAL_TOKEN_PREFIX)}.*?-?(\d{{10,}})")
 _FIRST_NAMES = ("Ada", "Björk", "Chidi", "Dana", "Émile", "Fatima", "Goran", "Hana", "Ines", "Jun")

@@ -20,11 +20,6 @@ class Filter:
     from_ms: int | None = None
     to_ms: int | None = None
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it would match everything."""
-        return not self.values and self.from_ms is None and self.to_ms is None
-
     def matches(self, message: Message, at_ms: int, response_status: int | None = None) -> bool:
         """Whether a message, seen at `at_ms`, is one of those asked for."""
         if self.from_ms is not None and at_ms < self.from_ms:

@@ -159,11 +159,6 @@ class Stack:
         """Send a signal to a component. SIGKILL, SIGSTOP and SIGCONT reach its own children too."""
         self._component(name).kill(number)
 
-    def restart(self, name: str) -> None:
-        """Stop a component (if it runs) and start it again on its port."""
-        self._component(name).stop()
-        self._component(name).start()
-
     def start_component(self, name: str) -> None:
         """Start a component that was stopped or killed. Nothing happens if it runs."""
         self._component(name).start()

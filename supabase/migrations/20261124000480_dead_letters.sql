@@ -33,9 +33,7 @@ return (
     select coalesce(
         jsonb_agg(
             case when p_with_content then to_jsonb(page) else to_jsonb(page) - 'event' - 'body' end
-                || jsonb_build_object(
-                    'has_event', page.event is not null, 'is_processed', ingestion.is_processed(page.event_id)
-                )
+                || jsonb_build_object('is_processed', ingestion.is_processed(page.event_id))
             order by page.failed_at, page.source_message_id
         ),
         '[]'
