@@ -8,6 +8,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -57,6 +58,16 @@ def read_failure(body: bytes) -> dict[str, Any]:
         "max_retries": callback.max_retries,
         "first_tried_at": callback.created_at,
         **_of_body(_plain(callback.source_body)),
+    }
+
+
+def what_failed(letter: Mapping[str, Any]) -> dict[str, Any]:
+    """Which event a letter is about and why it failed, for a log line; nothing of what it says."""
+    return {
+        "event_id": letter.get("event_id"),
+        "kind": letter.get("kind"),
+        "code": letter["error_code"] or f"status_{letter['status']}",
+        "source_message_id": letter["source_message_id"],
     }
 
 

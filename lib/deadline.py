@@ -5,8 +5,7 @@ Knows the monotonic clock and asyncio's timeouts. Must not know what the time is
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from types import TracebackType
 
 import msgspec
 
@@ -31,13 +30,26 @@ class Deadline(msgspec.Struct, frozen=True):
         """This deadline, or the one `seconds` from now, whichever comes first."""
         return Deadline(min(self.at_s, time.monotonic() + seconds))
 
-    @asynccontextmanager
-    async def enforced(self) -> AsyncIterator[None]:
-        """Cancels the block when the deadline passes. Raises `DeadlineExceeded`."""
+    def enforced(self) -> "Enforced":
+        """A context manager that cancels its block when the deadline passes. Raises `DeadlineExceeded`."""
+        return Enforced(self.left_s())
+
+
+class Enforced:
+    """A block with an end. A class, and no generator: each request enters several."""
+
+    def __init__(self, seconds: float) -> None:
+        self._scope = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            async with asyncio.timeout(self.left_s()) as scope:
-                yield
+            await self._scope.__aexit__(kind, error, trace)
         except TimeoutError:
-            if scope.expired():
-                raise DeadlineExceeded from None
-            raise
+            raise DeadlineExceeded from None
+        if isinstance(error, TimeoutError) and self._scope.expired():
+            raise DeadlineExceeded from None  # a library made a time-out of its own of our cancelling

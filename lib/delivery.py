@@ -4,6 +4,7 @@ Knows QStash's request headers and signature. Must not know what a delivery carr
 """
 
 import time
+from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
@@ -24,26 +25,38 @@ class Delivery(msgspec.Struct, frozen=True):
 
     body: bytes
     message_id: str | None
-    retried: str | None
+    retried: int | str | None
     started_s: float
 
-    def failed(self, error: Exception) -> Response:
-        """The answer to an attempt that raised `error`: 489 stops QStash, anything else makes it come again."""
+    def done(
+        self, message: str, *, verdict: str, code: str = "ok", level: Literal["info", "error"] = "info", **more: object
+    ) -> None:
+        """The one line of an attempt that did what it was for; `more` says of what it was."""
+        say = _log.info if level == "info" else _log.error
+        say(message, **self._fields(verdict, code), **more)
+
+    def failed(self, error: Exception, *, event_id: str | None = None) -> Response:
+        """The answer to an attempt that raised `error`, and its one line: 489 stops QStash, anything else makes it
+        come again.
+        """
         verdict = classify(error)
         path = error.path if isinstance(error, InvalidPayload) else None
-        fields = {
+        fields = self._fields("retryable" if verdict.retryable else "permanent", verdict.code)
+        if verdict.code == "unknown_error":
+            _log.exception("Delivery failed for an unknown reason", **fields, event_id=event_id)
+        else:
+            _log.warning("Delivery failed", **fields, event_id=event_id, path=path, error_type=type(error).__name__)
+        return for_consumer(verdict, message_id=self.message_id, path=path)
+
+    def _fields(self, verdict: str, code: str) -> dict[str, Any]:
+        """What every line of a delivery has."""
+        return {
             "message_id": self.message_id,
             "retried": self.retried,
-            "verdict": "retryable" if verdict.retryable else "permanent",
-            "code": verdict.code,
-            "path": path,
-            "ms": round((time.monotonic() - self.started_s) * 1000, 1),
+            "verdict": verdict,
+            "code": code,
+            "ms": log.ms_since(self.started_s),
         }
-        if verdict.code == "unknown_error":
-            _log.exception("Delivery failed for an unknown reason", **fields)
-        else:
-            _log.warning("Delivery failed", **fields, error_type=type(error).__name__)
-        return for_consumer(verdict, message_id=self.message_id, path=path)
 
 
 async def authenticated(request: Request, settings: Settings, *, path: str, deadline: Deadline) -> Delivery:
@@ -62,4 +75,9 @@ async def authenticated(request: Request, settings: Settings, *, path: str, dead
     if not verify_qstash(body, signature, url=url, keys=settings.qstash_signing_keys):
         raise Refused(401, "wrong_signature", f"Upstash-Signature is not of QSTASH_CURRENT_SIGNING_KEY for {url}")
     headers = request.headers
-    return Delivery(body, headers.get("upstash-message-id"), headers.get("upstash-retried"), started_s)
+    return Delivery(body, headers.get("upstash-message-id"), _number(headers.get("upstash-retried")), started_s)
+
+
+def _number(header: str | None) -> int | str | None:
+    """A number, so that logs can be asked for more than so many; what is none is logged as it came."""
+    return int(header) if header and header.isascii() and header.isdigit() and len(header) < 10 else header

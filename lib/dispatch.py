@@ -4,7 +4,7 @@ Knows the hop and what to do when it breaks. Must not know Meta's payloads, nor 
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -101,23 +101,6 @@ class Dispatcher:
         if self._settings.vercel_automation_bypass_secret:
             headers["x-vercel-protection-bypass"] = self._settings.vercel_automation_bypass_secret
         return headers
-
-
-def tally(handled: Sequence[Handled], *, ignored: int) -> dict[str, Any]:
-    """The webhook's answer: how many items came, and what became of them; the parts add up to `received`."""
-    count = {"queued": 0, "deduplicated": 0, "processed": 0, "duplicate": 0, "rejected": 0, "failed": 0}
-    for one in handled:
-        count[one.status] = count.get(one.status, 0) + 1
-    answer = {
-        "received": len(handled) + ignored,
-        "queued": count["queued"] + count["deduplicated"],
-        "processed": count["processed"] + count["duplicate"],
-        "ignored": ignored,
-    }
-    for name in ("rejected", "failed"):
-        if count[name]:
-            answer[name] = count[name]
-    return answer
 
 
 def _handled(result: "Result") -> Handled:

@@ -73,7 +73,7 @@ def _try_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:
     unreadable = {account_id: access.code for account_id, access in accesses.items() if isinstance(access, NoAccess)}
     return Check(
         ok=not unreadable,
-        ms=_ms_since(started),
+        ms=log.ms_since(started),
         code=next(iter(unreadable.values()), None),
         detail={"tried": len(stored), "unreadable": list(unreadable)},
     )
@@ -116,9 +116,5 @@ async def _ask(check: Callable[[], Awaitable[dict[str, Any] | None]]) -> Check:
         async with Deadline.after(CHECK_TIMEOUT_S).enforced():
             detail = await check()
     except Exception as error:
-        return Check(False, _ms_since(started), code=classify(error).code)
-    return Check(True, _ms_since(started), detail=detail)
-
-
-def _ms_since(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 1)
+        return Check(False, log.ms_since(started), code=classify(error).code)
+    return Check(True, log.ms_since(started), detail=detail)

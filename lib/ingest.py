@@ -4,6 +4,7 @@ Knows the two roads and how the time is split between them. Must not know HTTP, 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -78,6 +79,7 @@ class Ingestor:
         return [result for result in results if result is not None]
 
     async def _publish(self, events: Sequence[Event], deadline: Deadline, again: str) -> list[Result | None]:
+        started_s = time.monotonic()
         budget_s = min(QUEUE_TIMEOUT_S, deadline.left_s() * QUEUE_SHARE)
         try:
             async with deadline.at_most(budget_s).enforced():
@@ -88,22 +90,42 @@ class Ingestor:
                 "QStash did not take the events; processing directly",
                 events=len(events),
                 code=verdict.code,
+                ms=log.ms_since(started_s),
                 error_type=type(error).__name__,
             )
             return [None] * len(events)
-        return [_accepted(event, outcome) for event, outcome in zip(events, outcomes, strict=True)]
+        ms = log.ms_since(started_s)
+        return [_accepted(event, outcome, ms) for event, outcome in zip(events, outcomes, strict=True)]
 
     async def _directly(self, event: Event, gate: asyncio.Semaphore, deadline: Deadline) -> Result:
+        started_s = time.monotonic()
         try:
             async with deadline.enforced(), gate:
                 status = await self._processor().process(event, via="direct", deadline=deadline)
         except Exception as error:
-            return await self._not_processed(event, error, deadline)
+            return await self._not_processed(event, error, started_s, deadline)
+        _log.info(
+            "Event processed",
+            event_id=event.event_id,
+            kind=event.kind,
+            via="direct",
+            verdict=status,
+            code="ok",
+            ms=log.ms_since(started_s),
+        )
         return Result(event.event_id, status, "direct")
 
-    async def _not_processed(self, event: Event, error: Exception, deadline: Deadline) -> Result:
+    async def _not_processed(self, event: Event, error: Exception, started_s: float, deadline: Deadline) -> Result:
         verdict = classify(error)
-        log_fields = {"event_id": event.event_id, "code": verdict.code, "error_type": type(error).__name__}
+        log_fields = {
+            "event_id": event.event_id,
+            "kind": event.kind,
+            "via": "direct",
+            "verdict": "retryable" if verdict.retryable else "permanent",
+            "code": verdict.code,
+            "ms": log.ms_since(started_s),
+            "error_type": type(error).__name__,
+        }
         if verdict.retryable:
             _log.warning("Direct processing failed; the sender has to send it again", **log_fields)
             return Result(event.event_id, "failed", "direct", error=_error(verdict))
@@ -118,18 +140,22 @@ class Ingestor:
         return Result(event.event_id, "rejected", "direct", error=_error(verdict))
 
 
-def _accepted(event: Event, outcome: Published | QueueRejected) -> Result | None:
+def _accepted(event: Event, outcome: Published | QueueRejected, ms: float) -> Result | None:
+    """`ms` is of the whole request that QStash was asked in."""
     if isinstance(outcome, QueueRejected):
-        _log.warning("QStash refused an event; processing directly", event_id=event.event_id)
+        code = classify(outcome).code
+        _log.warning("QStash refused an event; processing directly", event_id=event.event_id, code=code, ms=ms)
         return None
+    status: Status = "deduplicated" if outcome.deduplicated else "queued"
     _log.info(
         "Event enqueued to QStash successfully",
         event_id=event.event_id,
         kind=event.kind,
         message_id=outcome.message_id,
-        deduplicated=outcome.deduplicated,
+        verdict=status,
+        code="ok",
+        ms=ms,
     )
-    status: Status = "deduplicated" if outcome.deduplicated else "queued"
     return Result(event.event_id, status, "queue", message_id=outcome.message_id)
 
 

@@ -8,9 +8,12 @@ import logging
 import sys
 import time
 import traceback
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 _REDACTED = "[redacted]"
+_ENCODER = json.JSONEncoder(default=str)
 _SECRET_NAMES = ("token", "secret", "authorization", "password", "signature", "text", "raw", "body", "payload")
 
 
@@ -53,25 +56,32 @@ def configure(level: str) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def ms_since(started_s: float) -> float:
+    """Milliseconds since a moment of the monotonic clock, for a line's `ms`."""
+    return round((time.monotonic() - started_s) * 1000, 1)
+
+
 class JsonLines(logging.Formatter):
     """A record as one line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
             "level": record.levelname.lower(),
             "message": record.getMessage() if hasattr(record, "fields") else _first_line(record.msg),
             "logger": record.name,
         }
         fields = getattr(record, "fields", {})
-        line.update({name: _safe(name, value) for name, value in fields.items() if value is not None})
+        for name, value in fields.items():
+            if value is not None:
+                line[name] = _REDACTED if _is_secret(name) else value
         if record.exc_info and record.exc_info[0] is not None:
             line["exception"] = record.exc_info[0].__qualname__
             line["frames"] = [
                 f"{frame.filename}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])[-12:]
             ]
-        return json.dumps(line, default=str)
+        return _ENCODER.encode(line)
 
 
 def _first_line(template: object) -> str:
@@ -79,7 +89,8 @@ def _first_line(template: object) -> str:
     return str(template).partition("\n")[0]
 
 
-def _safe(name: str, value: object) -> object:
+@lru_cache(maxsize=256)
+def _is_secret(name: str) -> bool:
     """A field by such a name is a slip of ours; the line is still worth having."""
     lowered = name.lower()
-    return _REDACTED if any(secret in lowered for secret in _SECRET_NAMES) else value
+    return any(secret in lowered for secret in _SECRET_NAMES)

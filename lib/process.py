@@ -4,7 +4,6 @@ Knows the order of the steps. Must not know who called (the consumer, or the fal
 nor any HTTP status.
 """
 
-import time
 import uuid
 from typing import Literal, TypeAlias
 
@@ -50,18 +49,8 @@ class Processor:
 
         By the direct road it is enough that it is recorded: its sender waits, and the sweeper finishes it.
         """
-        started = time.monotonic()
         async with deadline.enforced():
-            outcome = await self._process(Job(event, via, uuid.uuid4(), deadline))
-        _log.info(
-            "Event processed",
-            event_id=event.event_id,
-            kind=event.kind,
-            verdict=outcome,
-            via=via,
-            ms=round((time.monotonic() - started) * 1000, 1),
-        )
-        return outcome
+            return await self._process(Job(event, via, uuid.uuid4(), deadline))
 
     async def _process(self, job: Job) -> Processed:
         recorded = await self._record(job)

@@ -5,6 +5,7 @@ refreshed; both have their reasons in Meta's rules (`tokens_due_for_refresh`, `g
 """
 
 import asyncio
+import time
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -53,6 +54,7 @@ class Refresher:
 
     async def run(self, *, deadline: Deadline) -> Report:
         """Refreshes what is due, and begins none after the deadline. Raises what the database raises."""
+        started_s = time.monotonic()
         due = await self._accounts.due_for_refresh(older_than_days=self._settings.token_refresh_after_days)
         turns = asyncio.Semaphore(AT_ONCE)
 
@@ -72,7 +74,17 @@ class Refresher:
             _log.warning("Access not refreshed", account_id=failure.account_id, code=failure.code)
         for expiring in report.expiring:
             _log.warning("Access expires", account_id=expiring.account_id, days_left=expiring.days_left)
-        _log.info("Access refreshed", due=len(due), refreshed=report.refreshed, left=outcomes.count("left"))
+        left = outcomes.count("left")
+        _log.info(
+            "Access refreshed",
+            due=len(due),
+            refreshed=report.refreshed,
+            failed=len(report.failed),
+            left=left,
+            verdict="unfinished" if left else "done",
+            code="ok",
+            ms=log.ms_since(started_s),
+        )
         return report
 
     async def _refresh(self, held: AccountToken) -> _Outcome:

@@ -3,6 +3,7 @@
 Knows how long and how much at a time. Must not know who asks for it (a cron job, a command).
 """
 
+import time
 from datetime import datetime, timedelta
 
 import msgspec
@@ -38,11 +39,19 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
     Begins no further step once the deadline has passed; what is left is due the next time. Raises what the
     database client raises: the steps before stand.
     """
+    started_s = time.monotonic()
     before = due_before(now, keep_days)
     expired, done = 0, False
     while not done and deadline.left_s() > 0:
         step = await archive.expire_raw(before=before, limit=STEP)
         expired += step
         done = step == 0
-    _log.info("Raw items expired", count=expired, done=done, before=before.isoformat())
+    _log.info(
+        "Raw items expired",
+        count=expired,
+        before=before.isoformat(),
+        verdict="done" if done else "unfinished",
+        code="ok",
+        ms=log.ms_since(started_s),
+    )
     return Expired(expired, done)

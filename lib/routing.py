@@ -3,6 +3,7 @@
 Knows Starlette and how an exception that escaped a route is answered. Must not know any route's contract.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
@@ -45,24 +46,33 @@ def function(**handlers: Handler) -> Starlette:
 
 def _guarded(handler: Handler) -> Handler:
     async def endpoint(request: Request) -> Response:
+        started_s = time.monotonic()
         try:
             answer = await handler(request)
         except Exception as error:
-            answer = _answer(request, error)
+            answer = _answer(request, error, started_s)
         answer.headers.update(_OF_EVERY_ANSWER)
         return answer
 
     return endpoint
 
 
-def _answer(request: Request, error: Exception) -> Response:
+def _answer(request: Request, error: Exception, started_s: float) -> Response:
     path = request.scope["path"]  # `request.url` raises for a query that is not UTF-8
+    ms = log.ms_since(started_s)
     if isinstance(error, Refused):
-        _log.warning("Request refused", path=path, status=error.status, code=error.code)
+        _log.warning("Request refused", path=path, status=error.status, verdict="permanent", code=error.code, ms=ms)
         return json_response(error.status, error.body())
     verdict = classify(error)
     status = _status_of(error, verdict)
-    fields = {"path": path, "status": status, "code": verdict.code, "error_type": type(error).__name__}
+    fields = {
+        "path": path,
+        "status": status,
+        "verdict": "retryable" if status == 503 else "permanent",
+        "code": verdict.code,
+        "ms": ms,
+        "error_type": type(error).__name__,
+    }
     if isinstance(error, BadConfiguration):
         _log.error("Not configured", **fields, variables=list(error.names))
     elif status < 500:

@@ -4,6 +4,7 @@ Knows how much at a time, and for how long. Must not know why something was not 
 takes up what is owed, once, as with any event delivered twice.
 """
 
+import time
 from collections import Counter
 from datetime import datetime
 
@@ -56,6 +57,7 @@ async def sweep(
     store: SweepStore, ingestor: Ingestor, reconciler: Reconciler, *, now: datetime, deadline: Deadline
 ) -> Swept:
     """One run. Raises what the database client raises: what was done before stands."""
+    started_s = time.monotonic()
     sends, letters = await store.expire_sends(), await store.close_letters()
     found = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
     counts: Counter[str] = Counter()
@@ -76,7 +78,14 @@ async def sweep(
         unknown_sends_for_a_day=sends.unknown_for_a_day,
         done=done,
     )
-    _log.info("Swept", letters_closed=letters, **msgspec.structs.asdict(swept))
+    _log.info(
+        "Swept",
+        **msgspec.structs.asdict(swept),
+        letters_closed=letters,
+        verdict="done" if done else "unfinished",
+        code="ok",
+        ms=log.ms_since(started_s),
+    )
     return swept
 
 

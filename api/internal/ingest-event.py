@@ -3,6 +3,8 @@
 Wiring only: authenticate, decode, ingest, answer. Must not know how an event becomes durable.
 """
 
+import time
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,12 +20,13 @@ from lib.routing import function
 
 async def ingest(request: Request) -> Response:
     """One result an event: 200 all durable, 400 one refused for good, 503 one to be sent again."""
-    here = instance()
+    here, started_s = instance(), time.monotonic()
     require_bearer(request, here.settings, "internal")
     deadline = Deadline.after(read_budget_s(request.headers.get(BUDGET_HEADER)))
     async with deadline.enforced():
         body = await read_body(request)
-    return answer(await here.ingestor.ingest(read_events(body), deadline=deadline))
+    results = await here.ingestor.ingest(read_events(body), deadline=deadline)
+    return answer(results, started_s=started_s)
 
 
 app = function(post=ingest)

@@ -6,7 +6,7 @@ Wiring only: authenticate, decode, store, answer. Must not know the shape of a f
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.dead_letters import read_failure
+from lib.dead_letters import read_failure, what_failed
 from lib.deadline import Deadline
 from lib.delivery import authenticated
 from lib.instance import instance
@@ -22,11 +22,14 @@ async def keep(request: Request) -> Response:
     here, deadline = instance(), Deadline.after(FINISH_WITHIN_S)
     delivery = await authenticated(request, here.settings, path=FAILURE_PATH, deadline=deadline)
     try:
+        letter = read_failure(delivery.body)
         async with deadline.enforced():
-            is_new = await here.store.store_dead_letter(read_failure(delivery.body))
+            is_new = await here.store.store_dead_letter(letter)
     except Exception as error:
         return delivery.failed(error)
-    return json_response(200, {"status": "stored" if is_new else "duplicate"})
+    verdict = "stored" if is_new else "duplicate"
+    delivery.done("Dead letter stored", verdict=verdict, level="error", **what_failed(letter))
+    return json_response(200, {"status": verdict})
 
 
 app = function(post=keep)

@@ -24,9 +24,13 @@ async def consume(request: Request) -> Response:
     delivery = await authenticated(request, here.settings, path=CONSUMER_PATH, deadline=deadline)
     try:
         event = read_event(delivery.body)
-        outcome = await here.processor.process(event, via="queue", deadline=deadline)
     except Exception as error:
         return delivery.failed(error)
+    try:
+        outcome = await here.processor.process(event, via="queue", deadline=deadline)
+    except Exception as error:
+        return delivery.failed(error, event_id=event.event_id)
+    delivery.done("Event processed", verdict=outcome, event_id=event.event_id, kind=event.kind, via="queue")
     return json_response(200, {"status": outcome, "event_id": event.event_id})
 
 

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from lib.deadline import Deadline
-from lib.dispatch import tally
 from lib.instance import instance
 from lib.parse import parse_body
-from lib.responses import Refused, for_meta_retry, json_response, read_body
+from lib.responses import Refused, read_body
 from lib.routing import function
 from lib.signatures import valid_challenge, verify_challenge_token, verify_hub
 from lib.webhook_request import read_payload
+from lib.webhook_response import answer
 
 ANSWER_WITHIN_S = 4.0
 """Meta waits 5 s (Meta, "Webhooks from Meta"); after an hour of failures it unsubscribes the app."""
@@ -34,6 +34,7 @@ async def verify(request: Request) -> Response:
 
 async def receive(request: Request) -> Response:
     """A webhook: 200 once every event in it is durable, 503 if Meta has to deliver it again."""
+    started_s = time.monotonic()
     here, deadline = instance(), Deadline.after(ANSWER_WITHIN_S)
     signature = request.headers.get("x-hub-signature-256")
     if signature is None:
@@ -44,8 +45,7 @@ async def receive(request: Request) -> Response:
         raise Refused(401, "wrong_signature", "X-Hub-Signature-256 matches none of INSTAGRAM_APP_SECRET")
     parsed = parse_body(read_payload(body), received_at=time.time_ns() // 1_000_000)
     handled = await here.dispatcher.dispatch(parsed.events, deadline=deadline)
-    answer = tally(handled, ignored=parsed.ignored)
-    return for_meta_retry(answer) if "failed" in answer else json_response(200, answer)
+    return answer(handled, ignored=parsed.ignored, started_s=started_s)
 
 
 app = function(get=verify, post=receive)

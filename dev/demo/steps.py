@@ -92,7 +92,7 @@ class Steps:
 
     def _what_was_swallowed(self, events: int) -> str:
         log = self._pipeline.new_log_lines()
-        swallowed = sum(line.get("deduplicated") is True for line in log)
+        swallowed = sum(line.get("verdict") == "deduplicated" for line in log)
         duplicates = sum(line.get("verdict") == "duplicate" for line in log)
         return (
             f"{events} events: QStash dropped {swallowed} by their deduplication id; "

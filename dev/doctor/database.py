@@ -10,7 +10,7 @@ from dev.doctor.finding import Finding, fail, ok, skipped
 from dev.stack.migrations import read_migrations
 from lib.errors import classify
 
-PUSH = "npx supabase db push"
+PUSH = "npx supabase@3 db push --remote"
 NOT_ALLOWED = "42501"
 """PostgreSQL: insufficient_privilege."""
 

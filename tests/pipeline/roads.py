@@ -23,8 +23,9 @@ MOST_AT_ONCE = 12
 ATTEMPTS = 4
 """QStash's for one message, the first and three more; and what a test grants Meta."""
 
-WAIT_S = 0.1
-"""Before another attempt. A lease that is held is over as soon as its holder has answered."""
+WAIT_S = 0.5
+"""Before the second attempt, twice that before the third (QStash waits 12 s and more). A lease that is held is over as
+soon as its holder has answered."""
 
 Road: TypeAlias = Literal["consumers", "ok", "error", "partial", "lost"]
 """`consumers`: QStash delivers all at the same moment. The others are what QStash's publish endpoint does while a

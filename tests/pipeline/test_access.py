@@ -3,6 +3,7 @@
 The objects are those of the catalog, so that a table, view or function that a later migration adds is covered too.
 """
 
+import tomllib
 from collections.abc import Iterator
 from typing import Any, LiteralString
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 
 from dev.stack import keys
+from dev.stack.config import ROOT
 from tests.builders import message, webhook
 from tests.world import World
 
@@ -74,6 +76,18 @@ def views(world: World) -> list[dict[str, Any]]:
     return [each for each in world.rows(TABLES_AND_VIEWS) if each["kind"] not in "rp"]
 
 
+def views_of_their_owner(world: World) -> list[str]:
+    return [each["name"] for each in views(world) if "security_invoker=true" not in (each["options"] or [])]
+
+
+def functions_of_their_owner(world: World) -> list[str]:
+    return [each["name"] for each in world.rows(FUNCTIONS) if each["as_its_owner"]]
+
+
+def functions_without_search_path(world: World) -> list[str]:
+    return [each["name"] for each in world.rows(FUNCTIONS) if 'search_path=""' not in (each["settings"] or [])]
+
+
 def held(world: World, role: str, *queries: LiteralString) -> list[dict[str, Any]]:
     """What `role` may do, with every kind of object unless a query says with which."""
     queries = queries or (RIGHTS_TO_TABLES, RIGHTS_TO_SEQUENCES, RIGHTS_TO_FUNCTIONS)
@@ -112,13 +126,17 @@ def test_every_table_has_row_level_security_and_no_policy_lets_anybody_through(w
 
 
 def test_every_view_reads_with_the_rights_of_who_asks(world: World) -> None:
-    assert [each["name"] for each in views(world) if "security_invoker=true" not in (each["options"] or [])] == []
+    assert views_of_their_owner(world) == []
 
 
 def test_every_function_runs_with_the_rights_of_who_calls_and_a_fixed_search_path(world: World) -> None:
-    found = world.rows(FUNCTIONS)
-    assert [each["name"] for each in found if each["as_its_owner"]] == []
-    assert [each["name"] for each in found if 'search_path=""' not in (each["settings"] or [])] == []
+    assert functions_of_their_owner(world) == []
+    assert functions_without_search_path(world) == []
+
+
+def test_the_configuration_of_the_supabase_cli_exposes_no_schema_but_public() -> None:
+    config = tomllib.loads((ROOT / "supabase" / "config.toml").read_text())
+    assert config["api"]["schemas"] == ["public"]
 
 
 def test_a_stranger_reads_no_table_or_view_through_the_api(world: World, stranger: httpx.Client) -> None:
@@ -183,12 +201,16 @@ def test_an_object_that_a_later_migration_leaves_open_is_found(world: World) -> 
     world.db.execute(
         "create table public.forgotten (id bigint generated always as identity, words text);"
         "create view public.forgotten_view as select 1 as one;"
-        "create function public.forgotten() returns integer language sql return 1"
+        "create function public.forgotten() returns integer language sql security definer return 1"
     )
     try:
         open_to_anon = {each["what"] for each in held(world, "anon")}
         unguarded = [each["name"] for each in tables(world) if not each["guarded"]]
+        of_their_owner = views_of_their_owner(world) + functions_of_their_owner(world)
+        without_search_path = functions_without_search_path(world)
     finally:
         world.db.execute("drop table public.forgotten; drop view public.forgotten_view; drop function public.forgotten")
     assert open_to_anon == {"forgotten", "forgotten_view", "forgotten()", "forgotten_id_seq"}
     assert unguarded == ["forgotten"]
+    assert of_their_owner == ["forgotten_view", "forgotten"]
+    assert without_search_path == ["forgotten"]

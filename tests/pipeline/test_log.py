@@ -1,0 +1,148 @@
+"""The log: each delivery is one line with all six fields, any other request ends in one with verdict, code and ms."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from dev.stack import keys
+from tests.builders import message, new_mid, webhook
+from tests.pipeline.test_consumer import body_of, failure_callback, signature
+from tests.pipeline.test_ingest import event
+from tests.world import CONSUMER, FAILURE, World
+
+SIX_FIELDS = {"event_id", "message_id", "retried", "verdict", "code", "ms"}
+
+
+@contextmanager
+def lines_written(world: World) -> Iterator[list[dict[str, Any]]]:
+    """The lines that the functions write inside the block; there when it ends."""
+    before = len(world.functions_log())
+    lines: list[dict[str, Any]] = []
+    yield lines
+    lines += objects(world.functions_log()[before:])
+
+
+def objects(log: str) -> list[dict[str, Any]]:
+    """The lines that are ours; the server of the stack writes some of its own."""
+    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+
+
+def deliveries(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines about attempts at a delivery of an event."""
+    return [line for line in lines if "retried" in line]
+
+
+def told(line: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(line.get(name) for name in ("event_id", "message_id", "retried", "verdict", "code"))
+
+
+def deliver(world: World, path: str, body: bytes, *, message_id: str, retried: int) -> httpx.Response:
+    """One attempt, as QStash makes it."""
+    headers = {
+        "Upstash-Signature": signature(body, world.stack.functions_url + path),
+        "Upstash-Message-Id": message_id,
+        "Upstash-Retried": str(retried),
+    }
+    return world.http.post(path, content=body, headers=headers)
+
+
+@contextmanager
+def words_refused(world: World) -> Iterator[None]:
+    """Inside, the database takes no message that says `refused`."""
+    world.db.execute("alter table messages add constraint no_such_words check (text <> 'refused')")
+    try:
+        yield
+    finally:
+        world.db.execute("alter table messages drop constraint no_such_words")
+
+
+def test_each_delivery_is_one_line_with_all_six_fields(world: World) -> None:
+    one = event()
+    with lines_written(world) as lines:
+        for _ in range(2):
+            assert deliver(world, CONSUMER, body_of(one), message_id="msg_one", retried=0).status_code == 200
+        with words_refused(world):
+            refused = event(text="refused")
+            assert deliver(world, CONSUMER, body_of(refused), message_id="msg_two", retried=3).status_code == 489
+    first, again, third = deliveries(lines)
+    assert [set(line) >= SIX_FIELDS for line in (first, again, third)] == [True] * 3
+    assert told(first) == (one["event_id"], "msg_one", 0, "processed", "ok")
+    assert told(again) == (one["event_id"], "msg_one", 0, "duplicate", "ok")
+    assert told(third) == (refused["event_id"], "msg_two", 3, "permanent", "database_constraint")
+
+
+def test_every_attempt_of_qstash_is_one_line_with_all_six_fields(world: World) -> None:
+    world.graph_mood("profile", "500", times=1)
+    mid = new_mid()
+    with lines_written(world) as lines:
+        world.deliver(webhook(message(mid=mid)))
+    failed, processed = deliveries(lines)
+    (queued,) = [line for line in lines if line["message"] == "Event enqueued to QStash successfully"]
+    assert [set(line) >= SIX_FIELDS for line in (failed, processed)] == [True] * 2
+    assert told(failed)[:4] == (f"ig_msg_{mid}", queued["message_id"], 0, "retryable")
+    assert failed["code"].startswith("graph_")
+    assert told(processed) == (f"ig_msg_{mid}", queued["message_id"], 1, "processed", "ok")
+    assert (queued["event_id"], queued["verdict"], queued["code"]) == (f"ig_msg_{mid}", "queued", "ok")
+
+
+def test_a_delivery_that_is_no_event_is_one_line_without_an_event_id(world: World) -> None:
+    with lines_written(world) as lines:
+        assert deliver(world, CONSUMER, b'{"kind": "made up"}', message_id="msg_x", retried=0).status_code == 489
+    (line,) = lines
+    assert set(line) >= SIX_FIELDS - {"event_id"}
+    assert told(line) == (None, "msg_x", 0, "permanent", "invalid_payload")
+
+
+def test_a_dead_letter_is_one_line_that_says_which_event_and_why(world: World) -> None:
+    with lines_written(world) as lines:
+        deliver(world, FAILURE, failure_callback(), message_id="msg_callback", retried=0)
+        deliver(
+            world, FAILURE, failure_callback(body=None, sourceMessageId="msg_2", status=504), message_id="m", retried=0
+        )
+    mine, timed_out = lines
+    assert told(mine) == ("ig_msg_dead", "msg_callback", 0, "stored", "invalid_payload")
+    assert (mine["level"], mine["source_message_id"]) == ("error", "msg_1")
+    assert timed_out["code"] == "status_504"
+
+
+def test_a_webhook_is_one_line_with_its_counts_and_so_is_what_the_internal_endpoint_did(world: World) -> None:
+    with lines_written(world) as lines:
+        world.deliver(webhook(message(), message()))
+    (received,) = [line for line in lines if line["message"] == "Webhook received"]
+    (ingested,) = [line for line in lines if line["message"] == "Events ingested"]
+    assert (received["received"], received["queued"], received["verdict"], received["code"]) == (2, 2, "durable", "ok")
+    assert (ingested["events"], ingested["queued"], ingested["verdict"], ingested["code"]) == (2, 2, "durable", "ok")
+    assert received["ms"] >= ingested["ms"] > 0
+
+
+def test_a_webhook_that_meta_has_to_send_again_is_one_line_that_says_so(world: World) -> None:
+    mid = new_mid()
+    with world.stack.functions({"QSTASH_URL": "http://127.0.0.1:9", "SUPABASE_URL": "http://127.0.0.1:9"}) as base_url:
+        assert world.post_webhook(webhook(message(mid=mid)), base_url=base_url).status_code == 503
+        log = world.stack.log_path(f"functions-{httpx.URL(base_url).port}").read_text()
+    lines = objects(log)
+    (refused,) = [line for line in lines if line["message"] == "Webhook refused for now"]
+    assert (refused["failed"], refused["verdict"], refused["code"]) == (1, "retryable", "not_durable")
+    direct = [line for line in lines if line["message"].startswith("Direct processing failed")]
+    assert {(line["event_id"], line["verdict"], line["via"]) for line in direct} == {
+        (f"ig_msg_{mid}", "retryable", "direct")
+    }
+
+
+def test_the_jobs_and_what_is_refused_say_verdict_code_and_time(world: World) -> None:
+    with lines_written(world) as lines:
+        world.sweep()
+        for job in ("retention", "refresh-tokens"):
+            answer = world.http.get(f"/api/cron/{job}", headers={"Authorization": f"Bearer {keys.CRON_SECRET}"})
+            assert answer.status_code == 200
+        assert world.http.post(CONSUMER, content=b"{}").status_code == 401
+    last = {line["message"]: (line["verdict"], line["code"]) for line in lines if line["ms"] >= 0}
+    assert last == {
+        "Swept": ("done", "ok"),
+        "Raw items expired": ("done", "ok"),
+        "Access refreshed": ("done", "ok"),
+        "Request refused": ("permanent", "missing_signature"),
+    }
