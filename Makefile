@@ -1,7 +1,7 @@
 # One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test kill-test fuzz chaos lint audit lock clean
+.PHONY: help setup demo dev test kill-test fuzz chaos bench lint audit vercel-build lock clean
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
@@ -14,7 +14,7 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3.14 p
 	then echo $$candidate; break; fi; done)
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: .venv/requirements.stamp node_modules/lock.stamp ## install what the laptop needs (only what changed)
 
@@ -48,15 +48,19 @@ lint: setup ## style, strict types, and which way imports go
 	@$(BIN)/lint-imports --no-logo --no-cache
 
 audit: setup ## ask PyPI and npm for known vulnerabilities of what is pinned
-	@$(BIN)/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off \
 		--requirement requirements.txt --requirement requirements-dev.txt
 	@npm audit
 
-lock: setup ## pin anew what requirements*.in ask for
+vercel-build: setup ## build what Vercel would deploy, and check what each function gets (no account)
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+	@$(BIN)/python -m dev vercel-build
+
+lock: setup ## pin anew what requirements*.in ask for, with the hash of every file
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes \
 		requirements.in --output-file requirements.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header \
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --generate-hashes \
 		requirements-dev.in --constraint requirements.txt --output-file requirements-dev.txt
 
 clean: ## delete the local database and its logs

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "retention": ("dev.retention", "retention", "Empty the raw items that are past their time."),
     "accounts": ("dev.accounts", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."),
     "doctor": ("dev.doctor.command", "doctor", "Check a deployment, or the local stack; each failure names its fix."),
+    "vercel-build": ("dev.vercel_build", "vercel_build", "Build as Vercel does, and check what each function gets."),
     "qstash": ("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
     "graph": ("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
 }

@@ -21,6 +21,7 @@ OTHERS = {
     "KILL_EVERYWHERE": "of the Makefile",
     "MEDIA_SHARE": "Meta's, a kind of attachment",
     "SUPABASE_ANON_KEY": "the doctor's alone (dev/doctor/case.py)",
+    "UV_PYTHON": "of uv",
 }
 """Words in capitals that are no variable of the functions."""
 
