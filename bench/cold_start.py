@@ -75,8 +75,8 @@ def run(tell: Tell, *, quick: bool) -> Section:
         about=(
             "A fresh process, with what the functions have installed and nothing else: until the function is imported, "
             "and until its first answer is given. The webhook's is one message handed over, the consumer's one message "
-            "recorded, with the official Supabase client imported and made; the network is in memory, the TLS "
-            f"contexts are real. Medians of {rounds}. Baseline: {EMPTY} that answers `{{}}`."
+            "recorded, with the Supabase client (its part for the database) imported and made; the network is in "
+            f"memory, the TLS contexts are real. Medians of {rounds}. Baseline: {EMPTY} that answers `{{}}`."
         ),
         head=("function", "import, ms", "ratio", "first answer, ms", "ratio"),
         rows=tuple(

@@ -16,6 +16,9 @@ from dev.stack.lock import LOCK_NAME, is_running
 from dev.stack.options import stack_options
 from dev.stack.own import OWNERS
 
+BUILD_NAME = "vercel"
+"""Where `dev.vercel_build` works, inside the data directory."""
+
 # name: (module, attribute, the line in `--help`)
 ELSEWHERE = {
     "demo": (
@@ -110,18 +113,20 @@ def up(config: StackConfig) -> None:
     help="The directory to delete. Default: .local",
 )
 def reset(data_dir: Path) -> None:
-    """Delete the local database and logs, those of the demo and of chaos too (`make clean`)."""
+    """Delete the local database and logs, the demo's and chaos's too, and what vercel-build made (`make clean`)."""
     if not data_dir.exists():
         click.echo(f"Nothing to delete: {data_dir} does not exist.")
         return
     stacks = [path for path in (data_dir, *(data_dir / name for name in OWNERS)) if (path / LOCK_NAME).is_file()]
-    if not stacks:
+    built = data_dir / BUILD_NAME
+    builds = [built] if (built / "vercel.json").is_file() else []
+    if not stacks and not builds:
         raise click.ClickException(f"{data_dir} is no stack's data directory; delete it by hand if you mean to.")
     for path in stacks:
         if is_running(path):
             raise click.ClickException(f"A stack runs on {path}: stop it first, with Ctrl-C where it runs.")
     # The stack's own directory holds the others. Without it, whatever else is in there is not ours.
-    doomed = stacks[:1] if stacks[0] == data_dir else stacks
+    doomed = [data_dir] if data_dir in stacks else [*stacks, *builds]
     for path in doomed:
         shutil.rmtree(path)
     with contextlib.suppress(OSError):

@@ -40,14 +40,22 @@ class Built:
 
 
 def copy_project(root: Path, target: Path) -> None:
-    """Every file that git knows or would take, below `target`: a build leaves files of its own where it runs."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    """Every file that git knows or would take, below `target`: a build leaves files of its own where it runs.
+
+    Raises `click.ClickException` where git can not say.
+    """
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=root,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise click.ClickException(
+            "git says what belongs to the project: this needs git, and a clone of it."
+        ) from error
     for name in filter(None, listed.stdout.split("\0")):
         if (root / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

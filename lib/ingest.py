@@ -52,7 +52,7 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ingestor:
-    """Publishes, or falls back. The direct road is built only when it is needed: it imports `supabase`."""
+    """Publishes, or falls back. The direct road is built only when it is needed: it imports the database client."""
 
     def __init__(self, *, queue: Queue, store: Callable[[], Store], processor: Callable[[], Processor]) -> None:
         self._queue = queue

@@ -97,8 +97,8 @@ def load(env: Mapping[str, str]) -> Settings:
     settings = Settings(
         instagram_app_secrets=read.listed("INSTAGRAM_APP_SECRET"),
         instagram_verify_token=read.text("INSTAGRAM_VERIFY_TOKEN"),
-        internal_api_secret=read.text("INTERNAL_API_SECRET"),
-        qstash_token=read.text("QSTASH_TOKEN"),
+        internal_api_secret=read.checked("INTERNAL_API_SECRET", _header_value),
+        qstash_token=read.checked("QSTASH_TOKEN", _header_value),
         qstash_url=read.url("QSTASH_URL"),
         qstash_current_signing_key=read.text("QSTASH_CURRENT_SIGNING_KEY"),
         qstash_next_signing_key=read.text("QSTASH_NEXT_SIGNING_KEY"),
@@ -122,7 +122,7 @@ def load(env: Mapping[str, str]) -> Settings:
         sends_per_second=read.whole("SENDS_PER_SECOND", "messages"),
         reply_match=cast("ReplyMatch", read.one_of("REPLY_MATCH", get_args(ReplyMatch))),
         log_level=read.one_of("LOG_LEVEL", _LEVELS),
-        vercel_automation_bypass_secret=read.text("VERCEL_AUTOMATION_BYPASS_SECRET"),
+        vercel_automation_bypass_secret=read.checked("VERCEL_AUTOMATION_BYPASS_SECRET", _header_value),
         base_url=_base_url(read),
     )
     if read.problems:
@@ -225,7 +225,7 @@ def _destination(value: str) -> str | None:
 
 
 def _is_this_machine(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
+    if host in ("localhost", "host.docker.internal") or host.endswith(".localhost"):
         return True
     try:
         return ip_address(host).is_loopback
@@ -248,8 +248,16 @@ def _version(value: str) -> str | None:
     return None if _VERSION.fullmatch(value) else "must look like v26.0"
 
 
+def _header_value(value: str) -> str | None:
+    """What is copied from a page or a chat comes with letters that nobody sees."""
+    usable = value.isascii() and value.isprintable() and " " not in value
+    return None if usable else "has a blank in it, or a letter that is not plain ASCII: copy it anew"
+
+
 def _service_role_key(value: str) -> str | None:
     """The mistake everybody makes once is to take the other key (Supabase, "Understanding API keys")."""
+    if complaint := _header_value(value):
+        return complaint
     role = "anon" if value.startswith("sb_publishable_") else _role_in_jwt(value)
     if role not in (None, "service_role"):
         return "is the public key, which row-level security keeps out"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 
+from lib import log
 from lib.accounts import env_token_for
-from lib.errors import UnreadableAnswer
+from lib.errors import UnreadableAnswer, classify
 from lib.events import Event
 from lib.job import Via
 from lib.outbox import ClaimedEffect, EffectEnd, PlannedEffect
@@ -27,10 +28,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = log.get(__name__)
+
 CALL_TIMEOUT_S = 10.0
 """Longest one database call may take; the caller's own deadline is usually shorter."""
 
 MAX_CONNECTIONS = 32
+
+CALLED_OFF = ("40001", "40P01")
+"""The database undid the whole of a transaction so that another one could go on (PostgreSQL, "Error Codes":
+serialization_failure, deadlock_detected). Nothing of it happened, and at once is the time to do it again: an event that
+waits for QStash's next attempt would meet its own lease.
+"""
+
+CALLED_OFF_AT_MOST = 2
 
 
 class KnownProfile(msgspec.Struct, frozen=True):
@@ -207,11 +218,18 @@ class Store:
         """What the SQL function answers, as JSON. Raises what the client raises, and `UnreadableAnswer`."""
         if self._client is None:
             self._http, self._client = connect(self._settings)
-        try:
-            return (await self._client.rpc(function, params).execute()).data
-        except ValueError as error:
-            # Answered 200 with something that is no JSON: a proxy's page, a cut body.
-            raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
+        call = self._client.rpc(function, params)
+        for _ in range(CALLED_OFF_AT_MOST):
+            try:
+                return (await call.execute()).data
+            except ValueError as error:
+                # Answered 200 with something that is no JSON: a proxy's page, a cut body.
+                raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
+            except Exception as error:
+                if getattr(error, "code", None) not in CALLED_OFF:
+                    raise
+                _log.warning("Transaction called off; again", function=function, code=classify(error).code)
+        return (await call.execute()).data
 
     async def close(self) -> None:
         """Closes the connections, for a process that goes on without them."""

@@ -22,9 +22,19 @@ from dev.stack.options import explained, running, stack_options
 from dev.stack.own import hosted_settings, own_config
 
 PLOT_NAME = "chaos.png"
+PICTURES = (".png", ".svg", ".pdf")
 INTERRUPTED = 130
-TIME_SCALE = 0.01
+TIME_SCALE, SLOWEST = 0.01, 0.1
 """QStash's third retry comes half an hour after the second: 18 s here. Its ten minutes of deduplication are 6 s."""
+
+
+def picture(path: Path | None) -> Path | None:
+    """`path`, if a picture can be written there. Raises `click.BadParameter` now, and not after the run."""
+    if path is not None and path.suffix not in PICTURES:
+        raise click.BadParameter(f"a picture's name ends in {', '.join(PICTURES)}.")
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"there is no directory {path.parent}.")
+    return path
 
 
 @click.command()
@@ -43,6 +53,7 @@ TIME_SCALE = 0.01
     "--plot",
     "plot_path",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=lambda _context, _option, path: picture(path),
     help="Where the picture goes (.png, .svg, .pdf). Default: chaos.png among the run's data.",
 )
 def chaos(
@@ -57,6 +68,10 @@ def chaos(
 
     The exit status is 0 only if nothing was lost, doubled, sent twice or judged wrongly.
     """
+    if config.time_scale > SLOWEST:
+        raise click.UsageError(
+            f"--time-scale {config.time_scale:g}: QStash's third retry takes half an hour; at most {SLOWEST}."
+        )
     plan = Plan(random.SystemRandom().randrange(2**32) if seed is None else seed, events, minutes * 60)
     console = Console(highlight=False)
     if only_plan:
@@ -86,4 +101,4 @@ def _run(console: Console, config: StackConfig, plan: Plan, plot_path: Path | No
             story = asyncio.run(Run(stack, plan, outside, says.tick).run())
         path = plot_path or whole.data_dir / PLOT_NAME
         plot(story, path)
-    return show_judgement(console, story, path)
+    return show_judgement(console, story, path, whole.time_scale)

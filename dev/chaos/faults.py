@@ -72,9 +72,13 @@ class Faults:
         import psutil  # type: ignore[import-untyped]  # noqa: PLC0415
 
         pid = self._stack.pid("functions")
-        children = [] if pid is None else psutil.Process(pid).children()
-        # Python's multiprocessing keeps a helper of its own, which serves nobody.
-        return sorted(child.pid for child in children if "resource_tracker" not in " ".join(child.cmdline()))
+        serving = []
+        for child in [] if pid is None else psutil.Process(pid).children():
+            with contextlib.suppress(psutil.Error):  # it was killed, and nobody has noticed yet
+                # Python's multiprocessing keeps a helper of its own, which serves nobody.
+                if "resource_tracker" not in " ".join(child.cmdline()):
+                    serving.append(child.pid)
+        return sorted(serving)
 
     def _wait_for_a_request(self) -> None:
         deadline = time.monotonic() + IN_FLIGHT_WITHIN_S

@@ -76,7 +76,7 @@ class Reporter:
             self._console.print(f"{sample.at_s:7.1f} s  {done} of {story.told} processed, {what}", style="dim")
 
 
-def show_judgement(console: Console, story: Story, picture: Path) -> bool:
+def show_judgement(console: Console, story: Story, picture: Path, time_scale: float) -> bool:
     """The counts, what is wrong if anything is, and whether all was well."""
     judgement = story.judgement
     assert judgement is not None
@@ -93,7 +93,10 @@ def show_judgement(console: Console, story: Story, picture: Path) -> bool:
             console.print(f"{name}: and {len(sentences) - SHOWN} more")
     console.print(f"Throughput, backlog and faults: {picture}", soft_wrap=True)
     plan = story.plan
-    again = f"python -m dev chaos --seed {plan.seed} --events {plan.events} --minutes {plan.lasts_s / 60:g}"
+    again = (
+        f"python -m dev chaos --seed {plan.seed} --events {plan.events} --minutes {plan.lasts_s / 60:g} "
+        f"--time-scale {time_scale:g}"
+    )
     console.print(f"The same again: {again}", soft_wrap=True)
     console.print(
         f"lost {len(judgement.lost)}, doubled {len(judgement.doubled)}, double DMs {len(judgement.double_dms)}, "

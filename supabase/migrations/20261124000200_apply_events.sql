@@ -368,7 +368,8 @@ begin
         is_test = e.is_test or coalesce((p_event ->> 'is_test')::boolean, false),
         topic = least(e.topic, p_event ->> 'topic'),
         occurred_at = least(e.occurred_at, p_at),
-        retold = e.retold or e.via_standby <> v_standby or e.raw not in (v_raw, ingestion.redacted(v_raw)),
+        retold = e.retold or (e.via_standby, e.occurred_at) <> (v_standby, p_at)
+            or e.raw not in (v_raw, ingestion.redacted(v_raw)),
         raw = case
             when (ingestion.redacted(v_raw), v_raw) > (ingestion.redacted(e.raw), e.raw) then v_raw
             else e.raw

@@ -333,8 +333,9 @@ begin
             v_effects := ingestion.claim_effects(v_event_id, v_token, v_lease_s);
         end if;
     else
-        perform ingestion.apply_again(p_event, v_account, v_at, coalesce(p_options ->> 'app_id', ''));
+        -- Before the message and the effects, as in finish_event: or each could hold what the other waits for.
         select e.processed_at into v_processed_at from public.events e where e.event_id = v_event_id for update;
+        perform ingestion.apply_again(p_event, v_account, v_at, coalesce(p_options ->> 'app_id', ''));
         if v_processed_at is not null then
             return jsonb_build_object('outcome', 'duplicate', 'account_id', v_account);
         end if;

@@ -232,6 +232,9 @@ begin
         if p_before.processed_at is null then
             return false;  -- what it owes is looked for under the id it has
         end if;
+        if p_before.retold and p_before.kind <> 'unknown' then
+            return false;  -- its other tellings may say otherwise, and they are gone
+        end if;
         if exists (select from public.events e where e.event_id = p_event ->> 'event_id') then
             -- The same event is in the ledger already, under its right id: this row told of it twice.
             if exists (select from public.outbox o where o.event_id = v_id) then

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +68,17 @@ def test_the_plan_can_be_read_without_a_run() -> None:
     for kinds in KINDS.values():
         for kind in kinds:
             assert kind.name in shown[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--plot", "nowhere/run.png"], "there is no directory nowhere"),
+        (["--plot", "run.txt"], "a picture's name ends in .png, .svg, .pdf"),
+        (["--time-scale", "1"], "QStash's third retry takes half an hour"),
+    ],
+)
+def test_what_would_spoil_a_run_is_said_before_it(options: list[str], expected: str) -> None:
+    done = CliRunner().invoke(cli, ["chaos", *options])
+    assert done.exit_code == 2
+    assert expected in " ".join(done.output.replace("\u2502", " ").split())

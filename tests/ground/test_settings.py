@@ -76,6 +76,9 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("PUBLIC_URL", "ftp://example.com", "begins with https://"),
         ("PHASE3_URL", "https://exa mple.com", "begins with https://"),
         ("SUPABASE_URL", "http://ref.supabase.co", "http:// only for localhost"),
+        ("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_\u200bx", "not plain ASCII"),
+        ("QSTASH_TOKEN", "ey\u2026", "not plain ASCII"),
+        ("INTERNAL_API_SECRET", "two words", "has a blank in it"),
         ("QSTASH_URL", "http://10.0.0.7:8080", "http:// only for localhost"),
         ("GRAPH_INSTAGRAM_URL", "http://localhost@graph.example", "http:// only for localhost"),
         ("PHASE3_URL", "http://127.0.0.1.example.com/", "http:// only for localhost"),
@@ -138,7 +141,14 @@ def test_the_base_url_is_the_nearest_address_the_outside_reaches_us_under(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://localhost:3000", "http://127.0.0.1:9", "http://[::1]:9", "http://sb.localhost"]
+    "url",
+    [
+        "http://localhost:3000",
+        "http://127.0.0.1:9",
+        "http://[::1]:9",
+        "http://sb.localhost",
+        "http://host.docker.internal:3000",
+    ],
 )
 def test_without_encryption_a_setting_may_lead_to_this_machine(url: str) -> None:
     assert load({**COMPLETE, "SUPABASE_URL": url}).supabase_url == url

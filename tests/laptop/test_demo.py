@@ -285,6 +285,16 @@ def test_clean_deletes_what_a_demo_left_and_nothing_else(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
+def test_clean_deletes_what_vercel_built_too(tmp_path: Path) -> None:
+    for name in ("demo", "vercel", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "demo" / LOCK_NAME).touch()
+    (tmp_path / "vercel" / "vercel.json").touch()
+    done = CliRunner().invoke(cli, ["reset", "--data-dir", str(tmp_path)])
+    assert done.output == f"Deleted {tmp_path / 'demo'} and {tmp_path / 'vercel'}.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize("room", [18, 20, 36, 60])
 def test_a_shortened_id_keeps_its_namespace_and_its_tail(room: int) -> None:
     for event in (event for post in tell(1_795_000_000_000).posts for event in post.events):

@@ -35,6 +35,7 @@ from tests.builders import (
     item,
     message,
     new_mid,
+    now_ms,
     postback,
     reaction,
     read,
@@ -170,6 +171,17 @@ def test_what_was_told_in_several_ways_is_left_as_it_was_by_a_replay_in_any_orde
         again = reread(msgspec.convert(row, ArchivedEvent))
         assert again is not None
         assert replay_event(world, row["event_id"], again) == "unchanged"
+    assert world.snapshot() == before
+
+
+def test_what_was_told_in_several_ways_stays_under_its_id(world: World) -> None:
+    mid = new_mid()
+    for words in ("one", "another"):
+        world.deliver(webhook(message(words, mid=mid)))
+        world.forget_deduplication()
+    before = world.snapshot()
+    [tap] = parse_webhook(webhook(postback("BUY", mid=mid)), received_at=now_ms())
+    assert replay_event(world, f"ig_msg_{mid}", tap) == "unchanged"
     assert world.snapshot() == before
 
 
