@@ -39,11 +39,8 @@ class Built:
     files: Mapping[str, int]
 
 
-def copy_project(root: Path, target: Path) -> None:
-    """Every file that git knows or would take, below `target`: a build leaves files of its own where it runs.
-
-    Raises `click.ClickException` where git can not say.
-    """
+def project_files(root: Path) -> list[str]:
+    """The names of the files that git knows or would take. Raises `click.ClickException` where git can not say."""
     try:
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -56,7 +53,15 @@ def copy_project(root: Path, target: Path) -> None:
         raise click.ClickException(
             "git says what belongs to the project: this needs git, and a clone of it."
         ) from error
-    for name in filter(None, listed.stdout.split("\0")):
+    return [name for name in listed.stdout.split("\0") if name]
+
+
+def copy_project(root: Path, target: Path) -> None:
+    """Every file of the project, below `target`: a build leaves files of its own where it runs.
+
+    Raises `click.ClickException` where git can not say which they are.
+    """
+    for name in project_files(root):
         if (root / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, target / name)

@@ -216,20 +216,23 @@ class Store:
 
     async def rpc(self, function: str, params: dict[str, Any]) -> object:
         """What the SQL function answers, as JSON. Raises what the client raises, and `UnreadableAnswer`."""
-        if self._client is None:
-            self._http, self._client = connect(self._settings)
-        call = self._client.rpc(function, params)
         for _ in range(CALLED_OFF_AT_MOST):
             try:
-                return (await call.execute()).data
-            except ValueError as error:
-                # Answered 200 with something that is no JSON: a proxy's page, a cut body.
-                raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
+                return await self._call(function, params)
             except Exception as error:
                 if getattr(error, "code", None) not in CALLED_OFF:
                     raise
                 _log.warning("Transaction called off; again", function=function, code=classify(error).code)
-        return (await call.execute()).data
+        return await self._call(function, params)
+
+    async def _call(self, function: str, params: dict[str, Any]) -> object:
+        if self._client is None:
+            self._http, self._client = connect(self._settings)
+        try:
+            return (await self._client.rpc(function, params).execute()).data
+        except ValueError as error:
+            # Answered 200 with something that is no JSON: a proxy's page, a cut body.
+            raise UnreadableAnswer(f"{function}: {type(error).__name__}") from None
 
     async def close(self) -> None:
         """Closes the connections, for a process that goes on without them."""

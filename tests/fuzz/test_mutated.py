@@ -1,7 +1,6 @@
 """Damaged bodies, signed rightly and wrongly: each is taken or refused, and nothing is left of a refusal."""
 
 import base64
-import json
 from random import Random
 
 import pytest
@@ -12,24 +11,16 @@ from tests.fuzz.callers import BODIES, FORMS, OTHERS, Who
 from tests.fuzz.effort import thorough
 from tests.fuzz.mutations import EVENTS, WEBHOOKS, damaged
 from tests.fuzz.rig import Rig
+from tests.pipeline.test_consumer import failure_callback
 from tests.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 LETTERS = [
-    json.dumps(
-        {
-            "sourceMessageId": f"msg_{number}",
-            "status": 489,
-            "header": {},
-            "body": base64.b64encode(b'{"error": {"code": "invalid_payload"}}').decode(),
-            "retried": 0,
-            "maxRetries": 3,
-            "dlqId": "1725323658779-0",
-            "url": "https://pipeline.example/api/qstash/instagram-ingestion",
-            "method": "POST",
-            "sourceBody": base64.b64encode(event).decode(),
-            "createdAt": 1_725_323_658_779,
-        }
-    ).encode()
+    failure_callback(
+        sourceMessageId=f"msg_{number}",
+        url="https://pipeline.example/api/qstash/instagram-ingestion",
+        sourceBody=base64.b64encode(event).decode(),
+        createdAt=1_725_323_658_779,
+    )
     for number, event in enumerate([*EVENTS, b"\x00 no event \xff"])
 ]
 PAYLOADS = [

@@ -15,7 +15,7 @@ import pytest
 
 from dev.functions import find_functions
 from dev.stack.config import ROOT
-from dev.vercel_build import Built, build, copy_project, read, wrong_with
+from dev.vercel_build import Built, build, copy_project, project_files, read, wrong_with
 from lib.health import CHECK_TIMEOUT_S
 from lib.ingest_request import LONGEST_BUDGET_S
 
@@ -97,15 +97,8 @@ def allowed() -> set[str]:
 
 
 def uploaded() -> set[str]:
-    """The files that git knows or would take, without what .vercelignore holds back."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return {name for name in listed.stdout.split("\0") if name and name.partition("/")[0] in allowed()}
+    """The files of the project, without what .vercelignore holds back."""
+    return {name for name in project_files(ROOT) if name.partition("/")[0] in allowed()}
 
 
 def test_every_route_has_its_entry_and_every_entry_its_route() -> None:

@@ -1,5 +1,6 @@
 """Transactions that meet: Postgres ends one of two, it counts as retryable, and is done again at once."""
 
+import asyncio
 import random
 import secrets
 import time
@@ -12,13 +13,15 @@ from threading import Barrier, Thread
 import httpx
 import psycopg
 import pytest
-from postgrest import APIError
+from postgrest import APIError, AsyncRPCFilterRequestBuilder
 from psycopg import IsolationLevel
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
-from lib.errors import Verdict, classify
+from lib.errors import UnreadableAnswer, Verdict, classify
 from lib.events import Event
 from lib.parse import parse_webhook
+from lib.settings import load
+from lib.store import Store
 from tests.builders import ACCOUNT, CONTACT, edit, message, now_ms, postback, reaction, read, unsend, webhook
 from tests.pipeline.roads import record
 from tests.pipeline.test_consumer import body_of, post
@@ -44,6 +47,20 @@ def test_what_a_deadlock_called_off_is_done_again_at_once(world: World) -> None:
     assert "Transaction called off; again" in world.functions_log()
     assert world.row("select processed_at is not null as done from events where event_id = %s", one["event_id"])["done"]
     assert world.row("select text from messages where mid = %s", one["mid"])["text"] == "in the way"
+
+
+def test_a_last_attempt_that_can_not_be_read_is_no_other_error_than_a_first_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_off = APIError({"code": "40P01", "message": "deadlock detected", "details": None, "hint": None})
+    answers = iter([called_off, called_off, ValueError("no JSON")])
+
+    async def execute(_call: object) -> None:
+        raise next(answers)
+
+    monkeypatch.setattr(AsyncRPCFilterRequestBuilder, "execute", execute)
+    with pytest.raises(UnreadableAnswer):
+        asyncio.run(Store(load(world.stack.env)).rpc("schema_version", {}))
 
 
 def deadlocked(world: World, one: dict[str, object]) -> httpx.Response:
