@@ -12,6 +12,7 @@ create table public.notes (id integer primary key, text text not null);
 create table public.private_notes (id integer primary key);
 revoke all on table public.private_notes from anon, authenticated;
 create function public.shout(words text) returns text language sql as $$ select upper(words) $$;
+create function public.nap() returns void language sql as $$ select pg_sleep(20) $$;
 """
 
 HELLO = """

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psycopg
@@ -9,6 +10,7 @@ import pytest
 from supabase.lib.client_options import SyncClientOptions
 
 from dev.stack import Stack, keys
+from dev.stack.gateway import CUT
 from supabase import Client, create_client
 
 
@@ -95,6 +97,32 @@ def test_the_gateway_says_503_while_postgrest_is_down_and_recovers(rest: httpx.C
     finally:
         stack.start_component("postgrest")
     assert rest.get("/rest/v1/notes", headers=headers).status_code == 200
+
+
+def test_the_gateway_says_502_when_postgrest_ends_during_a_request(rest: httpx.Client, stack: Stack) -> None:
+    headers = key(stack.service_role_key)
+    with ThreadPoolExecutor() as pool:
+        napping = pool.submit(rest.post, "/rest/v1/rpc/nap", headers=headers)
+        try:
+            with psycopg.connect(stack.dsn, autocommit=True) as connection:
+                while not connection.execute("select from pg_stat_activity where wait_event = 'PgSleep'").fetchall():
+                    assert not napping.done()
+            stack.kill("postgrest")
+            assert napping.result().status_code == 502
+        finally:
+            stack.start_component("postgrest")
+    assert rest.get("/rest/v1/notes", headers=headers).status_code == 200
+
+
+def test_an_answer_that_is_cut_is_lost_and_its_request_has_happened(rest: httpx.Client, stack: Stack) -> None:
+    headers = key(stack.service_role_key)
+    assert rest.post(CUT, params={"answers": "many"}).status_code == 400
+    rest.post(CUT, params={"answers": 2}).raise_for_status()
+    for number in (3, 4):
+        with pytest.raises(httpx.RemoteProtocolError):
+            rest.post("/rest/v1/private_notes", json={"id": number}, headers=headers)
+    written = rest.get("/rest/v1/private_notes?id=in.(3,4)&order=id", headers=headers)
+    assert written.json() == [{"id": 3}, {"id": 4}]
 
 
 def test_a_killed_database_comes_back_with_its_data(rest: httpx.Client, stack: Stack) -> None:
