@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
@@ -21,6 +20,7 @@ from dev.stack.ports import Ports
 from dev.stack.stack import Stack
 
 PORT_NAMES = [field.name for field in fields(Ports)]
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PORT = click.IntRange(1, 65535)
 
 
@@ -80,22 +80,24 @@ def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Ca
 
 @contextlib.contextmanager
 def running(config: StackConfig, report: Callable[[str], None]) -> Iterator[Stack]:
-    """A started stack, stopped at the end; a `StackError` becomes a plain message and exit status 1.
+    """Yields a started stack and stops it at the end. A `StackError` becomes a plain message and exit status 1.
 
-    SIGTERM ends the block as Ctrl-C does, by `KeyboardInterrupt`; a second one can't disturb the stopping.
+    SIGINT (Ctrl-C) and SIGTERM end the block by `KeyboardInterrupt`. A second signal does not disturb the stopping.
     """
     stack = Stack(config)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    # A shell without job control starts background jobs with SIGINT ignored. They must stop as well, or the stack
+    # outlives them.
+    before = {number: signal.signal(number, signal.default_int_handler) for number in STOP_SIGNALS}
     try:
         with explained():
             stack.start(report)
             yield stack
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
         stack.stop()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -105,7 +107,3 @@ def explained() -> Iterator[None]:
         yield
     except StackError as error:
         raise click.ClickException(str(error)) from error
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

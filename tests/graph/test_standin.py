@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import subprocess
 import sys
 import time
 
@@ -14,6 +13,7 @@ from dev.graph import create_app
 from dev.graph.command import graph
 from dev.graph.moods import Mood
 from tests.graph.conftest import ACCOUNT, PERSON, TOKEN, Meta
+from tests.processes import started, wait_for_line
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -198,13 +198,9 @@ def test_the_command_says_where_it_listens_and_serves() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     start = [sys.executable, "-c", "from dev.graph.command import graph; graph()", "--port", str(port)]
-    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-            assert _answer_within(f"http://127.0.0.1:{port}/v26.0/me", seconds=10) == 401
-        finally:
-            process.terminate()
+    with started(start) as process:
+        wait_for_line(process, f"http://127.0.0.1:{port}")
+        assert _answer_within(f"http://127.0.0.1:{port}/v26.0/me", seconds=10) == 401
 
 
 def _answer_within(url: str, *, seconds: float) -> int:

@@ -26,14 +26,13 @@ from dev.stack import Ports, StackConfig, StackError
 from dev.stack.config import ROOT
 from dev.stack.lock import LOCK_NAME, DataLock
 from dev.stack.own import own_config
-from tests.laptop.test_stack import all_refuse, processes_of
+from tests.processes import all_refuse, dev_command, processes_of, started, wait_for_line
 
 HOSTED = {"SUPABASE_URL": "https://hosted.invalid", "QSTASH_URL": "https://hosted.invalid"}
 
 
 def demo_command(config: StackConfig) -> list[str]:
-    flags = [flag for name, port in vars(config.ports).items() for flag in (f"--{name}-port", str(port))]
-    return [sys.executable, "-m", "dev", "demo", "--data-dir", str(config.data_dir), *flags]
+    return [sys.executable, *dev_command("demo", config)]
 
 
 @dataclass(frozen=True)
@@ -124,15 +123,10 @@ def test_the_demo_leaves_its_data_and_no_process(shown: Shown) -> None:
 
 def test_ctrl_c_ends_the_demo_without_a_trace(tmp_path: Path) -> None:
     config = StackConfig(data_dir=tmp_path, ports=Ports.free())
-    process = subprocess.Popen(
-        demo_command(config), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "are posted" in line:
-            break
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    with started(demo_command(config)) as process:
+        wait_for_line(process, "are posted")
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
     assert output.strip().splitlines()[-1] == "Stopped before the end."
     assert "Traceback" not in output

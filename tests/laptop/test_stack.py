@@ -4,7 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -12,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
 from dev.stack import Ports, Stack, StackConfig, StackError
-from dev.stack.config import ROOT
+from tests.processes import all_refuse, dev_command, processes_of, refuses, started, wait_for_line
 
 
 @pytest.fixture
@@ -47,25 +45,6 @@ def listener() -> Iterator[socket.socket]:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         yield taken
-
-
-def processes_of(data_dir: Path) -> list[str]:
-    """Command lines that name the data directory, and their children."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "pid"]):
-        command = " ".join(process.info["cmdline"] or [])
-        if str(data_dir) in command and process.info["pid"] != os.getpid():
-            found.append(command)
-    return found
-
-
-def refuses(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
-def all_refuse(ports: Ports) -> bool:
-    return all(refuses(port) for port in vars(ports).values())
 
 
 def test_a_cold_start_takes_seconds_and_a_stop_leaves_no_process(fresh: StackConfig) -> None:
@@ -182,30 +161,24 @@ def test_a_qstash_that_already_listens_is_used(stack: Stack, fresh: StackConfig)
     assert stack.is_running("qstash")
 
 
-UP = [sys.executable, "-m", "dev", "up", "--data-dir"]
-
-
 def up_command(config: StackConfig) -> list[str]:
-    flags = [flag for name, port in vars(config.ports).items() for flag in (f"--{name}-port", str(port))]
-    return [*UP, str(config.data_dir), *flags]
+    return [sys.executable, *dev_command("up", config)]
 
 
-def start_up(rested: StackConfig) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        up_command(rested), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "stop with Ctrl-C" in line:
-            return process
-    raise AssertionError("up ended before it was ready")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_stops_cleanly_when_asked(rested: StackConfig, number: signal.Signals) -> None:
-    process = start_up(rested)
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=20)
+@pytest.mark.parametrize(
+    ("number", "shell"),
+    [
+        (signal.SIGINT, []),
+        (signal.SIGTERM, []),
+        (signal.SIGINT, ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]),
+    ],
+    ids=["ctrl-c", "kill", "ctrl-c of a shell that ignores it"],
+)
+def test_up_stops_cleanly_when_asked(rested: StackConfig, number: signal.Signals, shell: list[str]) -> None:
+    with started([*shell, *up_command(rested)]) as process:
+        wait_for_line(process, "stop with Ctrl-C")
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
     assert "Traceback" not in output
     assert output.strip().splitlines()[-1].startswith("Stopped.")
@@ -215,21 +188,31 @@ def test_up_stops_cleanly_when_asked(rested: StackConfig, number: signal.Signals
 
 @pytest.mark.parametrize("after_s", [0.4, 1.2])
 def test_ctrl_c_during_the_start_stops_what_had_started(rested: StackConfig, after_s: float) -> None:
-    process = subprocess.Popen(
-        up_command(rested), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    time.sleep(after_s)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=20)
+    with started(up_command(rested)) as process:
+        time.sleep(after_s)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=20)
     assert "Traceback" not in output
     assert processes_of(rested.data_dir) == []
     assert all_refuse(rested.ports)
 
 
+def test_a_test_that_fails_leaves_no_stack_behind(rested: StackConfig) -> None:
+    def fails() -> None:
+        with started(up_command(rested)) as process:
+            wait_for_line(process, "stop with Ctrl-C")
+            assert processes_of(rested.data_dir) == []
+
+    with pytest.raises(AssertionError):
+        fails()
+    assert processes_of(rested.data_dir) == []
+
+
 def test_nothing_outlives_a_parent_that_was_killed(rested: StackConfig) -> None:
-    process = start_up(rested)
-    process.kill()
-    process.communicate()
+    with started(up_command(rested)) as process:
+        wait_for_line(process, "stop with Ctrl-C")
+        process.kill()
+        process.communicate()
     # The next stack waits for the remains to go, then starts as if nothing had happened.
     with Stack(rested):
         pass

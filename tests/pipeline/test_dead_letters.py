@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ from click.testing import CliRunner, Result
 
 from dev.cli import cli
 from dev.stack import keys
-from dev.stack.config import ROOT
 from dev.stack.environment import child_environment
 from dev.stack.ports import free_port
 from tests.builders import ACCOUNT, CONTACT, comment, message, webhook
 from tests.pipeline.test_consumer import body_of, failure_callback, post
 from tests.pipeline.test_ingest import event
+from tests.processes import started
 from tests.world import CONSUMER, FAILURE, World
 
 WORDS = "refused gardenia"
@@ -179,10 +178,10 @@ def test_two_replays_at_once_are_one(world: World) -> None:
     ports = world.stack.config.ports
     where = [f"--{name}-port={getattr(ports, name)}" for name in ("functions", "qstash", "rest", "graph")]
     command = [sys.executable, "-m", "dev", "dead-letters", "replay", "--all", *where]
-    operators = [
-        subprocess.Popen(command, cwd=ROOT, env=child_environment({}), stdout=subprocess.DEVNULL) for _ in "ab"
-    ]
-    assert [operator.wait(60) for operator in operators] == [0, 0]
+    with started(command, child_environment({})) as one, started(command, child_environment({})) as other:
+        for operator in (one, other):
+            output, _ = operator.communicate(timeout=60)
+            assert operator.returncode == 0, output
     world.settle()
     assert len(world.rows("select mid from messages where direction = 'inbound'")) == 12
     assert (set(states(world)), dlq(world)) == ({"replayed"}, [])

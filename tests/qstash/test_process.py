@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from dev.qstash.config import DEV_TOKEN
+from tests.processes import started
 from tests.qstash.stand import Receiver, Reply, eventually
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from dev.qstash.command import qstash; qstash()"]
@@ -27,10 +28,7 @@ def _free_port() -> int:
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_within_a_second_or_so_and_without_noise(receiver: Receiver, sig: signal.Signals) -> None:
     port = _free_port()
-    process = subprocess.Popen(
-        [*COMMAND, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    with started([*COMMAND, "--port", str(port)]) as process:
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {DEV_TOKEN}"})
 
         def answers() -> bool:
@@ -53,15 +51,12 @@ def test_a_signal_ends_it_within_a_second_or_so_and_without_noise(receiver: Rece
         request = f"POST /v2/publish/{held} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {DEV_TOKEN}\r\n"
         hanging.sendall(f"{request}Content-Length: 0\r\n\r\n".encode())
         client.get("/__dev/state")
-        started = time.monotonic()
+        began = time.monotonic()
         process.send_signal(sig)
-        output, errors = process.communicate(timeout=10)
-        took_s = time.monotonic() - started
+        output, _ = process.communicate(timeout=10)
+        took_s = time.monotonic() - began
         hanging.close()
         client.close()
-    finally:
-        process.kill()
-    assert errors == ""
     assert output.splitlines() == [
         f"QStash stand-in on http://127.0.0.1:{port} (token eyJVc2…, time scale 1; stop with Ctrl-C)"
     ]
