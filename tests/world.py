@@ -149,9 +149,9 @@ class World:
         finally:
             self._qstash("faults", before)
 
-    def graph_mood(self, endpoint: str, mood: str, **more: Any) -> None:
-        """Graph's next answers (see `dev/graph/moods.py`)."""
-        self._graph("mood", {"endpoint": endpoint, "mood": mood, **more})
+    def graph_fault(self, endpoint: str, fault: str, **more: Any) -> None:
+        """Graph's next answers (see `dev/graph/faults.py`)."""
+        self._graph("faults", {"endpoint": endpoint, "fault": fault, **more})
 
     def sent(self) -> list[dict[str, Any]]:
         """Every message the Graph API has accepted."""
@@ -172,7 +172,7 @@ class World:
         return int(row["rule_id"])
 
     def reset(self) -> None:
-        """Nothing queued, nothing stored, everybody in a good mood."""
+        """Nothing queued, nothing stored, no fault anywhere."""
         # What the test before left behind is finished rather than dropped: a function cannot be called back.
         self._graph("reset", {})
         self._qstash("faults", {"publish": "ok", "delivery": {}})

@@ -62,7 +62,7 @@ def chaos(
     """Break everything while events arrive, and hold the tables against a model of what was sent (`make chaos`).
 
     A local stack of its own suffers a schedule of faults: functions killed in the midst of a request, Postgres and
-    PostgREST stopped, QStash and Instagram in all their moods, answers lost. Meta tells again what was not taken, in
+    PostgREST stopped, every fault of QStash and Instagram, answers lost. Meta tells again what was not taken, in
     other batches. Then Meta, QStash, the sweeper and `dead-letters replay` finish what they can, and every row is
     compared. The same seed gives the same schedule and the same events.
 

@@ -54,7 +54,7 @@ class Faults:
         self._cut(0)
         self._qstash({"publish": "ok", "delivery": {}})
         for endpoint in ("*", "send", "profile"):
-            self._graph("mood", {"endpoint": endpoint, "mood": "ok"})
+            self._graph("faults", {"endpoint": endpoint, "fault": "ok"})
         self._graph("echo", {"mode": "on", "delay_ms": 200})
         self._reload_schema()
 
@@ -121,7 +121,7 @@ class Faults:
         elif "echo" in wish:
             self._graph("echo", {"mode": wish["echo"]})
         else:
-            self._graph("mood", wish)
+            self._graph("faults", wish)
 
     def _calm(self, fault: Fault) -> None:
         if fault.lane == "qstash":
@@ -129,7 +129,7 @@ class Faults:
         elif "echo" in fault.kind.wish:
             self._graph("echo", {"mode": "on", "delay_ms": 200})
         elif fault.lane == "graph":
-            self._graph("mood", {"endpoint": fault.kind.wish["endpoint"], "mood": "ok"})
+            self._graph("faults", {"endpoint": fault.kind.wish["endpoint"], "fault": "ok"})
 
     def _deliver_late(self, fault: Fault) -> None:
         """Later than QStash remembers what it has had."""

@@ -1,4 +1,4 @@
-"""The stand-in's own switches under `/__dev/`: moods, echoes, people, what was sent and what was called.
+"""The stand-in's own switches under `/__dev/`: faults, echoes, people, what was sent and what was called.
 
 For tests and demos; without a password, and therefore for callers on this machine only.
 """
@@ -16,7 +16,7 @@ from starlette.routing import Route
 from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
-from dev.graph.moods import ENDPOINTS, EVERY, EVERYBODY, Mood, Moods, Setting
+from dev.graph.faults import ENDPOINTS, EVERY, EVERYBODY, Fault, Faults, Setting
 from dev.graph.world import Account, World
 
 _LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
@@ -27,18 +27,18 @@ class Standin:
     """All the parts that a route may need."""
 
     world: World
-    moods: Moods
+    faults: Faults
     echoes: Echoes
     calls: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=10_000))
 
 
 def routes(standin: Standin) -> list[Route]:
-    """`POST mood, echo, profiles, comments, accounts, reset` and `GET sent, calls`."""
+    """`POST faults, echo, profiles, comments, accounts, reset` and `GET sent, calls`."""
     return [_Admin(standin).route(method, name) for method, name in _ROUTES]
 
 
 _ROUTES = (
-    ("POST", "mood"),
+    ("POST", "faults"),
     ("POST", "echo"),
     ("POST", "profiles"),
     ("POST", "comments"),
@@ -66,19 +66,19 @@ class _Admin:
 
         return Route(f"/__dev/{name}", serve, methods=[method])
 
-    async def mood(self, body: dict[str, object]) -> object:
-        """`{"endpoint": "send", "mood": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or some of it."""
+    async def faults(self, body: dict[str, object]) -> object:
+        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or some of it."""
         endpoint = str(body.get("endpoint", EVERY))
         if endpoint not in (*ENDPOINTS, EVERY):
             raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
         times = body.get("times")
         setting = Setting(
-            mood=Mood(str(body.get("mood", Mood.OK))),
+            fault=Fault(str(body.get("fault", Fault.OK))),
             latency_ms=_whole(body.get("latency_ms", 0)),
             times=None if times is None else _whole(times),
         )
         person = str(body.get("person", EVERYBODY))
-        self._standin.moods.set(endpoint, setting, person=person)
+        self._standin.faults.set(endpoint, setting, person=person)
         return {"endpoint": endpoint, "person": person, **dataclasses.asdict(setting)}
 
     async def echo(self, body: dict[str, object]) -> object:
@@ -110,9 +110,9 @@ class _Admin:
         return {"id": account.app_scoped_id, "user_id": account.user_id, "username": account.username}
 
     async def reset(self, _body: object) -> object:
-        """Forgets moods, people, sends and calls, drops echoes not yet posted. Tokens stay good."""
+        """Forgets faults, people, sends and calls, drops echoes not yet posted. Tokens stay good."""
         self._standin.world.reset()
-        self._standin.moods.clear()
+        self._standin.faults.clear()
         self._standin.calls.clear()
         await self._standin.echoes.reset()
         return {"ok": True}

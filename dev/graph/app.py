@@ -1,4 +1,4 @@
-"""The stand-in as an ASGI application: Meta's paths, each call recorded, its mood played, its answer sent.
+"""The stand-in as an ASGI application: Meta's paths, each call recorded, its fault played, its answer sent.
 
 One server plays both hosts, graph.instagram.com and graph.facebook.com.
 """
@@ -22,7 +22,7 @@ from dev.graph.answers import json_answer
 from dev.graph.config import GraphConfig
 from dev.graph.connection import cut, hang
 from dev.graph.echoes import Echoes
-from dev.graph.moods import REFUSES, REFUSES_AFTER_ACCEPTING, Mood, Moods
+from dev.graph.faults import REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
 from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
 from dev.graph.refusals import Refusal, RefusedError
 from dev.graph.world import World
@@ -37,7 +37,7 @@ Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 def create_app(config: GraphConfig | None = None) -> Starlette:
     """The application; run it under uvicorn, which alone lets connections be cut."""
     config = config or GraphConfig()
-    standin = Standin(World(config), Moods(), Echoes(config))
+    standin = Standin(World(config), Faults(), Echoes(config))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -74,15 +74,15 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
 def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
     async def serve(request: Request) -> Response:
         body = await request.body()
-        setting = standin.moods.take(name, person=nodes.person(standin.world, name, request, body))
-        record = _record(name, request, setting.mood)
+        setting = standin.faults.take(name, person=nodes.person(standin.world, name, request, body))
+        record = _record(name, request, setting.fault)
         standin.calls.append(record)
         await asyncio.sleep(setting.latency_ms / 1000)
-        response = await _before_accepting(request, setting.mood)
+        response = await _before_accepting(request, setting.fault)
         if response is None:
             response = await _answer(standin, node, request, body, record)
             if response.status_code == HTTPStatus.OK:
-                response = await _after_accepting(request, setting.mood) or response
+                response = await _after_accepting(request, setting.fault) or response
         if isinstance(response, _NoAnswer):
             return response
         record["status"] = response.status_code
@@ -97,18 +97,18 @@ class _NoAnswer(Response):
     """For Starlette, which wants a response; the connection it would go to is gone."""
 
 
-async def _before_accepting(request: Request, mood: Mood) -> Response | None:
-    """What the mood says before the call takes effect; None: let it."""
-    if mood is Mood.CUT_BEFORE_ACCEPT:
+async def _before_accepting(request: Request, fault: Fault) -> Response | None:
+    """What the fault says before the call takes effect; None: let it."""
+    if fault is Fault.CUT_BEFORE_ACCEPT:
         await cut(request)
         return _NoAnswer()
-    if mood is Mood.TIMEOUT_DROPPED:
+    if fault is Fault.TIMEOUT_DROPPED:
         await hang(request)
         return _NoAnswer()
-    if mood is Mood.FIELD_REFUSED:
+    if fault is Fault.FIELD_REFUSED:
         asked = top_level_fields(request.query_params.get("fields", ""))
         return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(asked) else None
-    refusal = REFUSES.get(mood)
+    refusal = REFUSES.get(fault)
     return refusal.response() if refusal else None
 
 
@@ -121,21 +121,21 @@ async def _answer(standin: Standin, node: Node, request: Request, body: bytes, r
         return refused.refusal.response()
 
 
-async def _after_accepting(request: Request, mood: Mood) -> Response | None:
-    """What the mood says after the call took effect; None: answer as it was."""
-    if mood is Mood.CUT_AFTER_ACCEPT:
+async def _after_accepting(request: Request, fault: Fault) -> Response | None:
+    """What the fault says after the call took effect; None: answer as it was."""
+    if fault is Fault.CUT_AFTER_ACCEPT:
         await cut(request)
         return _NoAnswer()
-    if mood is Mood.TIMEOUT_ACCEPTED:
+    if fault is Fault.TIMEOUT_ACCEPTED:
         await hang(request)
         return _NoAnswer()
-    if mood is Mood.GARBAGE:
+    if fault is Fault.GARBAGE:
         return Response("<!DOCTYPE html><title>Sorry, something went wrong.</title>", media_type="text/html")
-    refusal = REFUSES_AFTER_ACCEPTING.get(mood)
+    refusal = REFUSES_AFTER_ACCEPTING.get(fault)
     return refusal.response() if refusal else None
 
 
-def _record(name: str, request: Request, mood: Mood) -> dict[str, object]:
+def _record(name: str, request: Request, fault: Fault) -> dict[str, object]:
     """`account_id` is whose token it came with, filled in once that is known to be good; `status` when it ends."""
     return {
         "at_ms": time.time_ns() // 1_000_000,
@@ -144,7 +144,7 @@ def _record(name: str, request: Request, mood: Mood) -> dict[str, object]:
         "path": request.url.path,
         "fields": request.query_params.get("fields"),
         "appsecret_proof": "appsecret_proof" in request.query_params,
-        "mood": mood,
+        "fault": fault,
         "account_id": None,
         "status": None,
     }

@@ -9,7 +9,7 @@ that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile
 000230 (no consent), 009010 or 2534014 (no such person), 2534022 (outside the 24 hours), 000551 (not
 receiving messages).
 
-What goes wrong is set while it runs: POST /__dev/mood {"endpoint": "send", "mood": "cut_after_accept",
+What goes wrong is set while it runs: POST /__dev/faults {"endpoint": "send", "fault": "cut_after_accept",
 "times": 1}. GET /__dev/sent lists every message it accepted.
 """
 
@@ -68,7 +68,7 @@ def graph(  # noqa: PLR0917  click passes by name
         echo_delay_ms=echo_delay_ms,
     )
     click.echo(f"Graph stand-in on http://{host}:{port} (echoes to {webhook_url or 'nowhere'})")
-    # A caller left hanging by a mood must not keep the server from ending.
+    # A caller left hanging by a fault must not keep the server from ending.
     uvicorn.run(
         create_app(config),
         host=host,

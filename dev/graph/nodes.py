@@ -1,6 +1,6 @@
 """The stand-in's endpoints: what each answers when nothing goes wrong on purpose.
 
-Knows Meta's paths' meanings and answers. Must not know moods; those are around it (`app`).
+Knows Meta's paths' meanings and answers. Must not know faults; those are around it (`app`).
 """
 
 import json

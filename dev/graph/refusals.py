@@ -127,7 +127,7 @@ BY_ID_ENDING: Mapping[str, Refusal] = {
     "2534022": OUTSIDE_WINDOW,
     "000551": UNAVAILABLE,
 }
-"""People who are refused without any mood being set, known by how their id ends."""
+"""People who are refused without any fault being set, known by how their id ends."""
 
 DASHBOARD_SENDER = "12334"
 """Who the App Dashboard's "Test" button writes as. Nobody: a profile of it is refused with 9010."""

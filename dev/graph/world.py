@@ -1,6 +1,6 @@
 """What the stand-in remembers: accounts and their tokens, people, and every message it accepted.
 
-Plain values and the rules between them. Must not know HTTP, moods or echoes.
+Plain values and the rules between them. Must not know HTTP, faults or echoes.
 """
 
 import hashlib

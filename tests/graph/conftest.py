@@ -104,8 +104,8 @@ class Meta:
             lambda graph: graph.send(creds, recipient={"id": to}, message={"text": text}, timeout_s=timeout_s)
         )
 
-    def mood(self, endpoint: str, mood: str, **more: object) -> None:
-        self.post("mood", {"endpoint": endpoint, "mood": mood, **more})
+    def fault(self, endpoint: str, fault: str, **more: object) -> None:
+        self.post("faults", {"endpoint": endpoint, "fault": fault, **more})
 
     def post(self, name: str, body: object) -> Any:
         answer = self.admin.post(f"/__dev/{name}", content=json.dumps(body))

@@ -76,7 +76,7 @@ def test_a_conversation_with_a_stranger_is_empty(meta: Meta) -> None:
 
 
 def test_a_conversation_shows_a_send_whose_answer_was_lost(meta: Meta) -> None:
-    meta.mood("send", "cut_after_accept")
+    meta.fault("send", "cut_after_accept")
     with pytest.raises(GraphTransportError):
         meta.send("Did you get this?")
 
@@ -103,10 +103,10 @@ CALLS: dict[str, Callable[[Graph], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("mood", ["ok", "500", "expired_token", "cut_after_accept", "timeout_dropped", "garbage"])
-def test_a_token_is_in_no_error_and_no_log(meta: Meta, caplog: pytest.LogCaptureFixture, mood: str, call: str) -> None:
+@pytest.mark.parametrize("fault", ["ok", "500", "expired_token", "cut_after_accept", "timeout_dropped", "garbage"])
+def test_a_token_is_in_no_error_and_no_log(meta: Meta, caplog: pytest.LogCaptureFixture, fault: str, call: str) -> None:
     caplog.set_level(logging.DEBUG)
-    meta.mood("*", mood)
+    meta.fault("*", fault)
 
     error = failure_of(lambda: meta.ask(CALLS[call]))
 

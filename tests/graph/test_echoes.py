@@ -54,7 +54,7 @@ def test_a_late_echo_comes_after_the_answer(meta: Meta) -> None:
 
 def test_a_send_without_an_answer_is_echoed_all_the_same(meta: Meta) -> None:
     meta.post("echo", {"mode": "on", "delay_ms": 0})
-    meta.mood("send", "cut_after_accept")
+    meta.fault("send", "cut_after_accept")
 
     with pytest.raises(GraphTransportError):
         meta.send()

@@ -60,7 +60,7 @@ def test_a_name_can_always_be_stored(meta: Meta) -> None:
 
 
 def test_the_follower_fields_are_left_out_where_they_are_refused(meta: Meta) -> None:
-    meta.mood("profile", "field_refused")
+    meta.fault("profile", "field_refused")
 
     found = profile(meta)
 
@@ -88,9 +88,9 @@ def test_the_sender_of_a_dashboard_test_is_nobody(meta: Meta) -> None:
     assert caught.value.code == 9010
 
 
-@pytest.mark.parametrize("mood", ["429", "500", "transient", "rate_limit", "cut_before_accept", "garbage"])
-def test_a_failed_read_may_always_be_tried_again(meta: Meta, mood: str) -> None:
-    meta.mood("profile", mood)
+@pytest.mark.parametrize("fault", ["429", "500", "transient", "rate_limit", "cut_before_accept", "garbage"])
+def test_a_failed_read_may_always_be_tried_again(meta: Meta, fault: str) -> None:
+    meta.fault("profile", fault)
 
     with pytest.raises((GraphError, GraphTransportError)) as caught:
         profile(meta)
@@ -101,7 +101,7 @@ def test_a_failed_read_may_always_be_tried_again(meta: Meta, mood: str) -> None:
 
 
 def test_the_deadline_is_for_both_tries_together(meta: Meta) -> None:
-    meta.mood("profile", "field_refused", latency_ms=300)
+    meta.fault("profile", "field_refused", latency_ms=300)
 
     with pytest.raises(GraphTransportError) as caught:
         profile(meta, timeout_s=0.5)

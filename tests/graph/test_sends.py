@@ -1,4 +1,4 @@
-"""What a send comes to, in every mood Meta has: the verdict on it, and whether the message went out."""
+"""What a send comes to, under every fault: the verdict on it, and whether the message went out."""
 
 import httpx
 import pytest
@@ -56,7 +56,7 @@ def test_a_second_private_reply_to_a_comment_is_refused_for_good(meta: Meta) -> 
 
 
 @pytest.mark.parametrize(
-    ("mood", "retryable", "account_stop"),
+    ("fault", "retryable", "account_stop"),
     [
         ("429", True, False),
         ("rate_limit", True, False),
@@ -66,9 +66,9 @@ def test_a_second_private_reply_to_a_comment_is_refused_for_good(meta: Meta) -> 
     ],
 )
 def test_a_send_that_is_refused_is_known_not_to_have_gone_out(
-    meta: Meta, mood: str, *, retryable: bool, account_stop: bool
+    meta: Meta, fault: str, *, retryable: bool, account_stop: bool
 ) -> None:
-    meta.mood("send", mood)
+    meta.fault("send", fault)
 
     verdict = refused(meta)
 
@@ -78,7 +78,7 @@ def test_a_send_that_is_refused_is_known_not_to_have_gone_out(
 
 
 @pytest.mark.parametrize(
-    ("mood", "sent"),
+    ("fault", "sent"),
     [
         ("500", 0),
         ("500_after_accept", 1),
@@ -88,30 +88,30 @@ def test_a_send_that_is_refused_is_known_not_to_have_gone_out(
         ("garbage", 1),
     ],
 )
-def test_a_send_that_may_have_gone_out_has_an_unknown_outcome(meta: Meta, mood: str, sent: int) -> None:
-    meta.mood("send", mood)
+def test_a_send_that_may_have_gone_out_has_an_unknown_outcome(meta: Meta, fault: str, sent: int) -> None:
+    meta.fault("send", fault)
 
     assert refused(meta).outcome_unknown
     assert len(meta.sent()) == sent
 
 
 def test_a_send_that_meta_says_was_sent_after_all_is_already_done(meta: Meta) -> None:
-    meta.mood("send", "already_sent")
+    meta.fault("send", "already_sent")
 
     assert refused(meta).already_done
     assert len(meta.sent()) == 1
 
 
-@pytest.mark.parametrize(("mood", "sent"), [("timeout_accepted", 1), ("timeout_dropped", 0)])
-def test_a_send_without_an_answer_in_time_has_an_unknown_outcome(meta: Meta, mood: str, sent: int) -> None:
-    meta.mood("send", mood)
+@pytest.mark.parametrize(("fault", "sent"), [("timeout_accepted", 1), ("timeout_dropped", 0)])
+def test_a_send_without_an_answer_in_time_has_an_unknown_outcome(meta: Meta, fault: str, sent: int) -> None:
+    meta.fault("send", fault)
 
     assert refused(meta, timeout_s=0.4).outcome_unknown
     assert len(meta.sent()) == sent
 
 
 def test_a_slow_answer_within_the_deadline_is_an_answer(meta: Meta) -> None:
-    meta.mood("send", "latency", latency_ms=150)
+    meta.fault("send", "latency", latency_ms=150)
 
     assert meta.send()
 
@@ -222,15 +222,15 @@ def test_a_token_of_another_account_can_not_send_for_this_one(meta: Meta) -> Non
     assert meta.sent() == []
 
 
-def test_a_mood_ends_after_its_number_of_calls(meta: Meta) -> None:
-    meta.mood("send", "429", times=1)
-    meta.mood("*", "500")
+def test_a_fault_ends_after_its_number_of_calls(meta: Meta) -> None:
+    meta.fault("send", "429", times=1)
+    meta.fault("*", "500")
 
     assert refused(meta).code != refused(meta).code
 
 
 def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
-    meta.mood("send", "rate_limit", times=1)
+    meta.fault("send", "rate_limit", times=1)
 
     async def usage() -> dict[str, Usage]:
         async with httpx.AsyncClient(verify=False) as http:
@@ -238,7 +238,7 @@ def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
             for _ in range(2):
                 with pytest.raises(GraphError):
                     await graph.send(credentials(), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=5)
-                meta.mood("send", "rate_limit_thread")
+                meta.fault("send", "rate_limit_thread")
             return graph.usage(ACCOUNT)
 
     seen = meta.ask(lambda _: usage())
@@ -249,7 +249,7 @@ def test_usage_shows_how_near_the_limits_are(meta: Meta) -> None:
 
 
 def test_what_was_refused_is_never_said_to_have_been_sent(meta: Meta) -> None:
-    for mood in ("already_sent", "garbage", "500_after_accept"):
-        meta.mood("send", mood)
+    for fault in ("already_sent", "garbage", "500_after_accept"):
+        meta.fault("send", fault)
         assert refused(meta, to="6001234567000230").code == "graph_consent_missing"
     assert meta.sent() == []

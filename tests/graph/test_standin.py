@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from dev.graph import create_app
 from dev.graph.command import graph
-from dev.graph.moods import Mood
+from dev.graph.faults import Fault
 from tests.graph.conftest import ACCOUNT, PERSON, TOKEN, Meta
 from tests.processes import started, wait_for_line
 
@@ -119,9 +119,9 @@ def test_a_token_can_be_given_to_an_account(meta: Meta) -> None:
     assert me["user_id"] == "17841400000000009"
 
 
-def test_a_reset_forgets_what_was_sent_and_the_moods(meta: Meta) -> None:
+def test_a_reset_forgets_what_was_sent_and_the_faults(meta: Meta) -> None:
     meta.send()
-    meta.mood("*", "500")
+    meta.fault("*", "500")
 
     meta.post("reset", {})
 
@@ -130,21 +130,21 @@ def test_a_reset_forgets_what_was_sent_and_the_moods(meta: Meta) -> None:
     assert meta.send()
 
 
-@pytest.mark.parametrize("mood", Mood)
-def test_every_mood_can_be_set_for_every_endpoint(meta: Meta, mood: Mood) -> None:
-    meta.mood("*", mood, times=0)
+@pytest.mark.parametrize("fault", Fault)
+def test_every_fault_can_be_set_for_every_endpoint(meta: Meta, fault: Fault) -> None:
+    meta.fault("*", fault, times=0)
 
     assert meta.send()
 
 
-def test_a_mood_can_be_for_one_person_and_goes_before_the_one_for_everybody(meta: Meta) -> None:
+def test_a_fault_can_be_for_one_person_and_goes_before_the_one_for_everybody(meta: Meta) -> None:
     other = "6009876543210987"
     meta.post("comments", {"id": "18010000000000001", "from": PERSON})
-    meta.mood("*", "500")
-    meta.mood("send", "ok", person=other)
-    meta.mood("profile", "user_gone", person=PERSON, times=1)
-    meta.mood("conversations", "ok", person=PERSON)
-    meta.mood("send", "outside_window", person=PERSON)
+    meta.fault("*", "500")
+    meta.fault("send", "ok", person=other)
+    meta.fault("profile", "user_gone", person=PERSON, times=1)
+    meta.fault("conversations", "ok", person=PERSON)
+    meta.fault("send", "outside_window", person=PERSON)
 
     assert meta.send(to=other)
     for path, code in [
@@ -165,9 +165,9 @@ def test_a_mood_can_be_for_one_person_and_goes_before_the_one_for_everybody(meta
 @pytest.mark.parametrize(
     ("name", "body"),
     [
-        ("mood", {"mood": "sunny"}),
-        ("mood", {"endpoint": "kitchen"}),
-        ("mood", {"times": -1}),
+        ("faults", {"fault": "sunny"}),
+        ("faults", {"endpoint": "kitchen"}),
+        ("faults", {"times": -1}),
         ("echo", {"mode": "sometimes"}),
         ("profiles", {"username": "ada"}),
         ("profiles", 7),
@@ -190,7 +190,7 @@ def test_the_command_explains_itself() -> None:
     shown = CliRunner().invoke(graph, ["--help"]).output
 
     assert "--webhook-url" in shown
-    assert "/__dev/mood" in shown
+    assert "/__dev/faults" in shown
 
 
 def test_the_command_says_where_it_listens_and_serves() -> None:

@@ -30,7 +30,7 @@ then, and delivers it when it may. late: after QStash has ended all its retries.
 
 NOBODY = "http://127.0.0.1:9"
 PASSING = ("429", "rate_limit", "rate_limit_thread")
-"""Moods that pass: the next call finds a better one."""
+"""Faults that pass: the next call meets none."""
 
 MOST_SWEEPS = 10
 
@@ -39,9 +39,9 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Case:
-    """One person's message, Meta's mood when it is answered, and where the consumers die."""
+    """One person's message, Graph's fault when it is answered, and where the consumers die."""
 
-    mood: str
+    fault: str
     deaths: tuple[Death, ...]
     person: int = field(default_factory=lambda: next(_numbers))
     number: int = field(default_factory=lambda: next(_numbers))
@@ -97,8 +97,8 @@ class Rig:
         self.world.rule(trigger="keyword", pattern="price", reply_text="Hello {username}, it is 20.")
         self._choose_echo(echo)
         for case in cases:
-            times: dict[str, int] = {"times": 1} if case.mood in PASSING else {}
-            self.world.graph_mood("send", case.mood, person=case.contact, **times)
+            times: dict[str, int] = {"times": 1} if case.fault in PASSING else {}
+            self.world.graph_fault("send", case.fault, person=case.contact, **times)
         told = [
             _entry(case.account, contact=case.contact, message={"mid": case.mid, "text": "price"}) for case in cases
         ]

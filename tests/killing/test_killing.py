@@ -1,4 +1,4 @@
-"""The consumer is killed at every await point of the way to a reply, in every mood of Meta's: nobody is answered twice.
+"""The consumer is killed at every await point of the way to a reply, under every fault: nobody is answered twice.
 
 In short with every run of the tests; everywhere with KILL_EVERYWHERE=1 (`make kill-test`).
 """
@@ -15,9 +15,9 @@ from tests.killing.rig import PASSING, Case, Echo, Outcome, Rig
 from tests.killing.stepping import Side
 
 End: TypeAlias = Literal["accepted", "refused", "nothing"]
-"""What comes of one send in a mood: Meta takes it, says no, or it is lost on its way."""
+"""What comes of one send under a fault: Meta takes it, says no, or it is lost on its way."""
 
-MOODS: dict[str, End] = {
+FAULTS: dict[str, End] = {
     "ok": "accepted",
     "cut_after_accept": "accepted",
     "timeout_accepted": "accepted",
@@ -31,15 +31,15 @@ MOODS: dict[str, End] = {
     "timeout_dropped": "nothing",
 }
 THOROUGHLY: dict[Echo, str] = {"early": "ok", "never": "cut_after_accept"}
-"""In short: every point in one mood with one echo, and in all others `SOME`."""
+"""In short: every point under one fault with one echo, and under all others `SOME`."""
 
 SOME = 1
 REMEMBERED = ("rate_limit", "rate_limit_thread")
-"""Moods in which Meta says that a limit is reached. A consumer that lives remembers it for a minute."""
+"""Faults by which Meta says that a limit is reached. A consumer that lives remembers it for a minute."""
 
 AT_ONCE = 130
 EVERYWHERE = bool(os.environ.get("KILL_EVERYWHERE"))
-MOODS_AT_ONCE = [[mood] for mood in MOODS] if EVERYWHERE else [[*MOODS]]
+FAULTS_AT_ONCE = [[fault] for fault in FAULTS] if EVERYWHERE else [[*FAULTS]]
 
 IN_THE_SEND = ("begin_send", "send", "finish_effect")
 """Whoever dies in these may have sent it. Whoever dies before has certainly not, and it is sent later."""
@@ -48,19 +48,19 @@ IN_THE_SEND = ("begin_send", "send", "finish_effect")
 @pytest.fixture(scope="session")
 def points(rig: Rig) -> int:
     """How many await points there are at most, when nobody is killed. Some ways are a little shorter."""
-    cases = [Case(mood, ()) for mood in MOODS]
+    cases = [Case(fault, ()) for fault in FAULTS]
     rig.run(cases, "never")
     return max(len(outcome.deliveries[0]["places"]) for outcome in rig.outcomes(cases))
 
 
-def cases_of(echo: Echo, mood: str, points: int) -> list[Case]:
+def cases_of(echo: Echo, fault: str, points: int) -> list[Case]:
     """One for each side of each await point. In short, one for each point or only some."""
     sides: tuple[Side, ...] = get_args(Side)
-    cases = [Case(mood, ((side, point),)) for point, side in product(range(1, points + 1), sides)]
+    cases = [Case(fault, ((side, point),)) for point, side in product(range(1, points + 1), sides)]
     if EVERYWHERE:
         return cases
-    chance = random.Random(f"{echo} {mood}")
-    if THOROUGHLY.get(echo) == mood:
+    chance = random.Random(f"{echo} {fault}")
+    if THOROUGHLY.get(echo) == fault:
         return [chance.choice(pair) for pair in zip(cases[::2], cases[1::2], strict=True)]
     return chance.sample(cases, SOME)
 
@@ -74,14 +74,14 @@ def complaints(outcome: Outcome, echo: Echo) -> Iterator[str]:
 
 def complaints_of_the_reply(outcome: Outcome, echo: Echo) -> Iterator[str]:
     """It is never sent twice, what was accepted ends sent, and what certainly did not leave is sent."""
-    mood, row, end = outcome.case.mood, outcome.row, MOODS[outcome.case.mood]
+    fault, row, end = outcome.case.fault, outcome.row, FAULTS[outcome.case.fault]
     if len(outcome.accepted) > 1:
         yield f"{len(outcome.accepted)} replies were accepted"
-    if outcome.asked > (2 if mood in PASSING else 1):
+    if outcome.asked > (2 if fault in PASSING else 1):
         yield f"the reply was received {outcome.asked} times"
     if outcome.accepted:
         # Only an answer or an echo tells the mid; "already sent" is an answer without one.
-        mids = [*outcome.accepted, None] if mood == "already_sent" and echo == "never" else outcome.accepted
+        mids = [*outcome.accepted, None] if fault == "already_sent" and echo == "never" else outcome.accepted
         if row["state"] != "sent" or row["mid"] not in mids:
             yield f"the reply was accepted, and is {row['state']}"
         return
@@ -124,12 +124,12 @@ def run(rig: Rig, cases: list[Case], echo: Echo) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("moods", MOODS_AT_ONCE, ids=" ".join if EVERYWHERE else ["any mood"])
+@pytest.mark.parametrize("faults", FAULTS_AT_ONCE, ids=" ".join if EVERYWHERE else ["any fault"])
 @pytest.mark.parametrize("echo", get_args(Echo))
 def test_nobody_is_written_to_twice_and_no_reply_is_lost_wherever_the_consumer_is_killed(
-    rig: Rig, points: int, echo: Echo, moods: list[str]
+    rig: Rig, points: int, echo: Echo, faults: list[str]
 ) -> None:
-    cases = [case for mood in moods for case in cases_of(echo, mood, points)]
+    cases = [case for fault in faults for case in cases_of(echo, fault, points)]
     assert run(rig, cases, echo) == []
 
 
@@ -140,8 +140,8 @@ def test_nobody_is_written_to_twice_when_one_consumer_after_the_other_is_killed(
 ) -> None:
     chance = random.Random(echo)
     cases = [
-        Case(mood, tuple((chance.choice(get_args(Side)), chance.randint(1, points)) for _ in range(3)))
-        for mood in MOODS.keys() - REMEMBERED
+        Case(fault, tuple((chance.choice(get_args(Side)), chance.randint(1, points)) for _ in range(3)))
+        for fault in FAULTS.keys() - REMEMBERED
         for _ in range(12 if EVERYWHERE else 1)
     ]
     rig.run(cases, echo)

@@ -21,11 +21,11 @@ SHOWN: dict[str, Any] = {
 }
 
 
-def answered(world: World, *moods: str, contact: str = CONTACT) -> None:
-    """A message, and a reply of the same words to it, for each of `moods`."""
+def answered(world: World, *faults: str, contact: str = CONTACT) -> None:
+    """A message, and a reply of the same words to it, for each of `faults`."""
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    for mood in moods:
-        world.graph_mood("send", mood, times=1)
+    for fault in faults:
+        world.graph_fault("send", fault, times=1)
         world.deliver(webhook(message("price", contact=contact)))
 
 
@@ -119,7 +119,7 @@ def test_it_is_looked_for_ever_more_rarely_and_after_three_days_no_more(world: W
 def test_while_meta_is_away_the_sweeper_works_on_and_finds_it_later(world: World) -> None:
     answered(world, "cut_after_accept")
     minutes_pass(world)
-    world.graph_mood("conversations", "500", times=1)
+    world.graph_fault("conversations", "500", times=1)
     assert (found(world), states(world)) == (0, ["unknown"])
     minutes_pass(world, 4)
     assert (found(world), states(world)) == (1, ["sent"])
@@ -129,7 +129,7 @@ def test_one_person_meta_does_not_speak_of_keeps_nobody_else_from_being_found(wo
     for contact in sorted((CONTACT, OTHER_CONTACT)):
         answered(world, "cut_after_accept", contact=contact)
     minutes_pass(world)
-    world.graph_mood("conversations", "user_gone", times=1)
+    world.graph_fault("conversations", "user_gone", times=1)
     assert (found(world), sorted(states(world))) == (1, ["sent", "unknown"])
 
 
@@ -137,7 +137,7 @@ def test_a_dead_token_stops_the_account_and_asks_for_nobody_else(world: World) -
     for contact in (CONTACT, OTHER_CONTACT):
         answered(world, "cut_after_accept", contact=contact)
     minutes_pass(world)
-    world.graph_mood("conversations", "expired_token")
+    world.graph_fault("conversations", "expired_token")
     assert (found(world), looked(world)) == (0, 1)
     assert world.row("select state from accounts") == {"state": "needs_reauth"}
     minutes_pass(world, 10)

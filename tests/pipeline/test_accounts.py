@@ -149,7 +149,7 @@ def test_a_dead_token_stops_its_account_alone_and_a_new_one_starts_it_again(worl
 
 def test_an_expired_token_at_one_account_leaves_the_next_call_of_another_alone(world: World) -> None:
     connect(world, FIRST, SECOND)
-    world.graph_mood("send", "expired_token", times=1)
+    world.graph_fault("send", "expired_token", times=1)
     world.deliver(message_to(SECOND, "price"))
     world.deliver(message_to(FIRST, "price"))
     assert (state_of(world, FIRST)[0], state_of(world, SECOND)[0]) == ("active", "needs_reauth")
@@ -233,11 +233,11 @@ def test_a_token_is_in_no_log_no_answer_and_no_table_and_its_ciphertext_in_one_c
     connect(world, FIRST, token=dead_token_of(FIRST))
     connect(world, SECOND, life_days=5)
     ciphertexts = [ciphertext_of(world, account_id) for account_id in (FIRST, SECOND)]
-    for mood in ("ok", "500", "cut_after_accept", "garbage", "transient"):
-        world.graph_mood("*", mood, times=2)
+    for fault in ("ok", "500", "cut_after_accept", "garbage", "transient"):
+        world.graph_fault("*", fault, times=2)
         for account_id in (FIRST, SECOND):
             world.deliver(message_to(account_id, "price"))
-    world.graph_mood("*", "ok")
+    world.graph_fault("*", "ok")
     world.db.execute("update account_tokens set issued_at = now() - interval '40 days'")
     refreshed = world.http.get("/api/cron/refresh-tokens", headers={"Authorization": f"Bearer {keys.CRON_SECRET}"})
     assert refreshed.json()["refreshed"] == 1

@@ -172,7 +172,7 @@ def test_a_check_of_good_accounts_is_a_success(world: World) -> None:
 
 def test_a_check_stops_the_account_of_a_dead_token_and_starts_it_when_it_works_again(world: World) -> None:
     connect(world, FIRST, SECOND)
-    world.graph_mood("me", "expired_token", times=1)
+    world.graph_fault("me", "expired_token", times=1)
     done = run(world, "check")
     assert done.exit_code == 1
     assert lines(done)[0].startswith(f"{FIRST} BAD graph_token_invalid: ")
@@ -186,7 +186,7 @@ def test_a_check_stops_the_account_of_a_dead_token_and_starts_it_when_it_works_a
 
 def test_a_check_that_can_not_reach_meta_stops_nobody(world: World) -> None:
     connect(world, FIRST)
-    world.graph_mood("me", "500")
+    world.graph_fault("me", "500")
     done = run(world, "check")
     assert done.exit_code == 1
     assert "graph_unavailable" in done.output

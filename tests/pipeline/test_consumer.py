@@ -117,13 +117,13 @@ def test_a_transient_failure_of_the_database_is_500_and_comes_again(world: World
 
 
 def test_a_rate_limit_of_graph_is_503_with_its_retry_after_and_the_message_is_kept(world: World) -> None:
-    world.graph_mood("profile", "rate_limit")
+    world.graph_fault("profile", "rate_limit")
     answer = post(world, CONSUMER, body_of(event()))
     assert answer.status_code in {500, 503}
     assert answer.json()["error"]["kind"] == "retryable"
     assert world.count("messages") == 1
     assert world.row("select processed_at from events")["processed_at"] is None
-    world.graph_mood("profile", "ok")
+    world.graph_fault("profile", "ok")
 
 
 def test_get_is_405(world: World) -> None:

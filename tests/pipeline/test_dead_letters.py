@@ -211,10 +211,10 @@ def test_an_event_that_came_through_meanwhile_is_not_sent_again(world: World) ->
 
 def test_the_sweeper_closes_letters_of_what_it_has_finished(world: World) -> None:
     world.rule(trigger="comment", reply_text="Look into your messages")
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     world.deliver(webhook(comment("hi"), under="changes"))
     assert states(world) == ["open"]
-    world.graph_mood("send", "ok")
+    world.graph_fault("send", "ok")
     world.sweep()
     world.sweep()
     assert states(world) == ["replayed"]
@@ -423,7 +423,7 @@ def test_a_body_that_qstash_hides_is_named_for_a_retry_there(world: World, monke
 
 def test_what_was_recorded_and_never_finished_is_shown(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     with world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(message("price gardenia", mid="one")))
     assert "Recorded and never finished: 0." in run(world, "find-lost").stdout, "it is young"
@@ -431,7 +431,7 @@ def test_what_was_recorded_and_never_finished_is_shown(world: World) -> None:
     done = run(world, "find-lost")
     assert done.exit_code == 1
     assert re.search(rf"^[\d-]+ [\d:]+  message  {ACCOUNT}  ig_msg_one$", done.stdout, re.M)
-    world.graph_mood("send", "ok")
+    world.graph_fault("send", "ok")
 
 
 # Where.

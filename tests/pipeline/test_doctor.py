@@ -228,7 +228,7 @@ def test_the_schema_says_the_version_of_the_newest_migration(world: World) -> No
 
 
 def test_an_expired_token_is_found(world: World) -> None:
-    world.graph_mood("me", "expired_token")
+    world.graph_fault("me", "expired_token")
     found, status = examined(world)
     assert status == 1
     assert "graph_token_invalid" in found["graph"]["saw"]
@@ -236,7 +236,7 @@ def test_an_expired_token_is_found(world: World) -> None:
 
 
 def test_a_token_that_may_not_read_messages_is_found(world: World) -> None:
-    world.graph_mood("conversations", "no_consent")
+    world.graph_fault("conversations", "no_consent")
     found, status = examined(world)
     assert (status, failing(found)) == (1, ["graph"])
     assert "instagram_business_manage_messages" in found["graph"]["cause"]

@@ -70,7 +70,7 @@ def test_a_message_outside_the_window_is_not_answered_and_the_outbox_says_why(wo
 
 def test_a_reply_refused_by_meta_is_failed_and_the_event_is_processed(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "outside_window")
+    world.graph_fault("send", "outside_window")
     world.deliver(webhook(message("price")))
     row = world.row("select state, error_code from outbox")
     assert row["state"] == "failed"
@@ -80,7 +80,7 @@ def test_a_reply_refused_by_meta_is_failed_and_the_event_is_processed(world: Wor
 
 def test_a_throttled_reply_is_sent_later(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     assert world.sent() == []
     world.sweep()
@@ -90,7 +90,7 @@ def test_a_throttled_reply_is_sent_later(world: World) -> None:
 
 def test_a_reply_whose_answer_was_cut_is_never_repeated_and_its_echo_settles_it(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "cut_after_accept", times=1)
+    world.graph_fault("send", "cut_after_accept", times=1)
     body = webhook(message("price"))
     world.deliver(body)
     world.deliver(body)
@@ -104,7 +104,7 @@ def test_a_reply_whose_answer_was_cut_is_never_repeated_and_its_echo_settles_it(
 def test_an_expired_token_stops_the_sends_of_the_account_and_shows_in_health(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     world.deliver(webhook(message("hello")))
-    world.graph_mood("send", "expired_token", times=1)
+    world.graph_fault("send", "expired_token", times=1)
     world.deliver(webhook(message("price")))
     account = world.row("select state, state_code from accounts")
     assert account["state"] == "needs_reauth"
@@ -145,7 +145,7 @@ def test_a_comment_gets_a_private_reply(world: World) -> None:
 
 
 def test_a_person_without_consent_is_remembered_as_unavailable(world: World) -> None:
-    world.graph_mood("profile", "no_consent")
+    world.graph_fault("profile", "no_consent")
     for _ in range(4):
         world.deliver(webhook(message("hello")))
     assert world.row("select state from profiles")["state"] == "unavailable"
@@ -161,7 +161,7 @@ def test_a_fresh_profile_is_not_fetched_again(world: World) -> None:
 
 
 def test_a_profile_that_failed_for_a_moment_is_fetched_by_the_retry(world: World) -> None:
-    world.graph_mood("profile", "500", times=1)
+    world.graph_fault("profile", "500", times=1)
     world.deliver(webhook(message("hello")))
     assert world.row("select state from profiles")["state"] == "complete"
     assert world.row("select processed_at from events")["processed_at"] is not None

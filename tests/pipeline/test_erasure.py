@@ -314,7 +314,7 @@ def _wait_until_blocked(holder: psycopg.Connection[Any]) -> None:
 
 def test_a_send_that_is_on_its_way_ends_well_and_leaves_nothing(world: World) -> None:
     reply_rule(world)
-    world.graph_mood("send", "latency", latency_ms=1_500, times=1)
+    world.graph_fault("send", "latency", latency_ms=1_500, times=1)
     assert world.post_webhook(webhook(message("price gardenia"))).status_code == 200
     for _ in range(1000):
         if world.rows("select from outbox where state = 'sending'"):

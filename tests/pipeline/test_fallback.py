@@ -90,7 +90,7 @@ def test_nothing_durable_is_answered_503_with_retry_after_and_in_time(world: Wor
 
 
 def test_the_webhook_answers_in_time_while_everything_hangs(world: World) -> None:
-    world.graph_mood("*", "timeout_dropped")
+    world.graph_fault("*", "timeout_dropped")
     with world.qstash_fault(publish="hang"):
         started = time.monotonic()
         answer = world.post_webhook(webhook(message(), message(contact="6002")))

@@ -56,7 +56,7 @@ def test_a_dependency_that_is_away_is_503_and_named(world: World) -> None:
 
 def test_an_account_whose_token_died_shows_in_health(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "expired_token", times=1)
+    world.graph_fault("send", "expired_token", times=1)
     world.deliver(webhook(message("price")))
     detail = world.http.get(HEALTH, headers=OURS).json()["checks"]["postgres"]["detail"]
     assert [account["state"] for account in detail["accounts_not_active"]] == ["needs_reauth"]

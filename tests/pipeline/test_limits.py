@@ -182,15 +182,15 @@ def others(stack: Stack) -> Iterator[str]:
         yield base_url
 
 
-@pytest.mark.parametrize("mood", ["429", "rate_limit", "rate_limit_thread"])
-def test_a_reply_that_meta_throttles_is_sent_once_after_the_named_time(world: World, others: str, mood: str) -> None:
+@pytest.mark.parametrize("fault", ["429", "rate_limit", "rate_limit_thread"])
+def test_a_reply_that_meta_throttles_is_sent_once_after_the_named_time(world: World, others: str, fault: str) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     body = webhook(message("price"))
-    world.graph_mood("send", mood, times=1)
+    world.graph_fault("send", fault, times=1)
     world.deliver(body, base_url=others)
     row = world.row("select state, extract(epoch from not_before - sending_at)::float as wait_s from outbox")
     assert row["state"] == "planned"
-    assert row["wait_s"] == pytest.approx({"429": 2, "rate_limit": 60, "rate_limit_thread": 60}[mood], abs=1.5)
+    assert row["wait_s"] == pytest.approx({"429": 2, "rate_limit": 60, "rate_limit_thread": 60}[fault], abs=1.5)
     assert world.sent() == []
     assert world.row("select processed_at from events")["processed_at"] is None
     for _ in range(2):
@@ -203,7 +203,7 @@ def test_a_reply_that_meta_throttles_is_sent_once_after_the_named_time(world: Wo
 
 def test_a_throttled_private_reply_is_sent_once_too(world: World) -> None:
     world.rule(trigger="comment", reply_text="Look into your messages")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(comment("hi"), under="changes"))
     world.sweep()
     assert len(world.sent()) == 1
@@ -211,7 +211,7 @@ def test_a_throttled_private_reply_is_sent_once_too(world: World) -> None:
 
 def test_nothing_is_sent_while_meta_says_that_a_limit_is_nearly_used_up(world: World, others: str) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "rate_limit", times=1)
+    world.graph_fault("send", "rate_limit", times=1)
     world.deliver(webhook(message("price")), base_url=others)
     world.deliver(webhook(message("price again")), base_url=others)
     calls = [call for call in world.graph_calls() if call["endpoint"] == "send"]
@@ -224,7 +224,7 @@ def test_nothing_is_sent_while_meta_says_that_a_limit_is_nearly_used_up(world: W
 def test_a_throttled_reply_is_owed_although_the_next_phase_is_done(world: World) -> None:
     """The event is taken up again for its next phase while the reply still has to wait."""
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "rate_limit", times=1)
+    world.graph_fault("send", "rate_limit", times=1)
     [event] = parse_webhook(webhook(message("price")), received_at=now_ms())
     body = encode(event)
     with receiver() as there, world.stack.functions({"PHASE3_URL": there.url}) as base_url:

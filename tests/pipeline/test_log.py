@@ -75,7 +75,7 @@ def test_each_delivery_is_one_line_with_all_six_fields(world: World) -> None:
 
 
 def test_every_attempt_of_qstash_is_one_line_with_all_six_fields(world: World) -> None:
-    world.graph_mood("profile", "500", times=1)
+    world.graph_fault("profile", "500", times=1)
     mid = new_mid()
     with lines_written(world) as lines:
         world.deliver(webhook(message(mid=mid)))

@@ -54,10 +54,10 @@ def in_trouble(world: World) -> str:
         [DAYS_LEFT, SECOND],
     )
     world.rule(trigger="keyword", pattern="price", reply_text="Here")
-    world.graph_mood("send", "cut_before_accept")
+    world.graph_fault("send", "cut_before_accept")
     stuck = new_mid()
     world.deliver(webhook(message("price?", mid=stuck)))
-    world.graph_mood("send", "ok")
+    world.graph_fault("send", "ok")
     with words_refused(world):
         world.deliver(webhook(message("refused", mid="m_1")))
     world.db.execute("update events set processed_at = null, recorded_at = now() - interval '1 hour'")

@@ -31,7 +31,7 @@ def test_a_refusal_is_remembered_and_only_the_next_message_asks_again(world: Wor
 
 
 def test_whoever_could_not_be_shown_is_shown_once_there_is_consent(world: World) -> None:
-    world.graph_mood("profile", "no_consent", times=1)
+    world.graph_fault("profile", "no_consent", times=1)
     for _ in range(2):
         world.deliver(webhook(message("hello")))
     row = world.row("select state, unavailable_code, refusals, username is not null as is_known from profiles")
@@ -46,7 +46,7 @@ def test_an_echo_asks_for_nobody(world: World) -> None:
 
 @pytest.mark.parametrize("flavour", ["instagram", "facebook"])
 def test_without_the_permission_for_follower_fields_the_rest_is_there(world: World, flavour: str) -> None:
-    world.graph_mood("profile", "field_refused")
+    world.graph_fault("profile", "field_refused")
     with world.stack.functions({"INSTAGRAM_LOGIN_FLAVOUR": flavour}) as base_url:
         world.deliver(webhook(message("hello")), base_url=base_url)
     row = world.row(
@@ -73,11 +73,11 @@ def test_the_age_is_a_setting(world: World) -> None:
 
 
 def test_a_profile_that_can_not_be_had_is_not_in_the_way_of_the_message(world: World) -> None:
-    world.graph_mood("profile", "429")
+    world.graph_fault("profile", "429")
     world.deliver(webhook(message("hello")))
     assert world.row("select text from messages")["text"] == "hello"
     assert world.row("select state from profiles")["state"] == "pending"
-    world.graph_mood("profile", "ok")
+    world.graph_fault("profile", "ok")
     world.sweep()
     assert world.row("select state from profiles")["state"] == "complete"
     assert world.row("select processed_at from events")["processed_at"] is not None

@@ -123,12 +123,12 @@ def test_whoever_expires_within_ten_days_is_warned_of_in_answer_log_and_health(w
     assert health["checks"]["postgres"]["detail"]["tokens_expiring"] == expiring
 
 
-@pytest.mark.parametrize("mood", ["500", "429", "transient", "cut_before_accept", "garbage"])
-def test_what_fails_for_a_moment_is_left_as_it_is_for_tomorrow(world: World, mood: str) -> None:
+@pytest.mark.parametrize("fault", ["500", "429", "transient", "cut_before_accept", "garbage"])
+def test_what_fails_for_a_moment_is_left_as_it_is_for_tomorrow(world: World, fault: str) -> None:
     connect(world, FIRST)
     age(world, FIRST, hours=24 * 31, hours_left=24 * 29)
     before = ciphertext_of(world, FIRST)
-    world.graph_mood("refresh", mood, times=1)
+    world.graph_fault("refresh", fault, times=1)
     report = refresh(world)
     assert report["refreshed"] == 0
     assert [failure["account_id"] for failure in report["failed"]] == [FIRST]
@@ -179,7 +179,7 @@ def test_a_token_that_can_not_be_read_fails_alone(world: World) -> None:
 
 def test_two_runs_at_once_leave_one_good_token(world: World) -> None:
     connect(world, FIRST)
-    world.graph_mood("refresh", "latency", latency_ms=500)
+    world.graph_fault("refresh", "latency", latency_ms=500)
     with world.stack.functions({}) as base_url, ThreadPoolExecutor(2) as pool:
         for url in ("", base_url):
             assert refresh(world, base_url=url)["refreshed"] == 0  # both are warm now
@@ -197,7 +197,7 @@ def test_two_runs_at_once_leave_one_good_token(world: World) -> None:
 def test_a_token_given_by_a_person_meanwhile_stays(world: World) -> None:
     connect(world, FIRST)
     age(world, FIRST, hours=24 * 31, hours_left=24 * 29)
-    world.graph_mood("refresh", "latency", latency_ms=500)
+    world.graph_fault("refresh", "latency", latency_ms=500)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(refresh, world)
         while not [call for call in world.graph_calls() if call["endpoint"] == "refresh"]:

@@ -211,7 +211,7 @@ def test_a_text_that_is_too_long_is_cut_at_a_character(world: World) -> None:
 def lost_picture(world: World) -> str:
     """A picture whose answer was cut off; the mid it really has."""
     world.rule(trigger="first_message", attachment=PICTURE)
-    world.graph_mood("send", "cut_after_accept", times=1)
+    world.graph_fault("send", "cut_after_accept", times=1)
     world.deliver(webhook(message("hello")))
     assert outcome(world) == [("unknown", "graph_connection_failed")]
     return str(world.sent()[0]["message_id"])
@@ -248,7 +248,7 @@ def test_the_echo_of_another_message_does_not(world: World, other: dict[str, Any
 
 def test_a_shared_post_is_known_by_its_echo_whatever_instagram_calls_it(world: World) -> None:
     world.rule(trigger="first_message", attachment={"type": "MEDIA_SHARE", "id": "17900000000000001"})
-    world.graph_mood("send", "cut_after_accept", times=1)
+    world.graph_fault("send", "cut_after_accept", times=1)
     world.deliver(webhook(message("hello")))
     world.deliver(webhook(echo_of_files("ig_post", mid=world.sent()[0]["message_id"])))
     assert outcome(world) == [("sent", None)]
@@ -329,7 +329,7 @@ def test_whose_a_thread_is_does_not_depend_on_the_order_of_the_news(world: World
 
 def test_a_thread_taken_while_its_reply_waits_is_left_alone(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price", at_ms=BASE_MS)))
     world.deliver(webhook(taken(BASE_MS + 1)))
     world.sweep()
@@ -362,7 +362,7 @@ def test_a_comment_older_than_a_week_is_not_answered(world: World) -> None:
 
 def test_a_reply_that_waited_past_the_window_is_not_sent(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     world.db.execute("update profiles set last_inbound_at = now() - interval '24 hours 1 second'")
     world.sweep()

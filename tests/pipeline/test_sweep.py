@@ -66,7 +66,7 @@ def test_a_schedule_of_qstash_sweeps_with_the_secret_it_is_given(world: World) -
 
 def test_nothing_is_taken_before_its_time(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     assert world.http.get(SWEEP, headers=OURS).json() == NOTHING, "it is young"
     world.db.execute("update events set recorded_at = recorded_at - interval '1 hour'")
@@ -96,15 +96,15 @@ def test_a_webhook_is_accepted_although_its_next_phase_can_not_be_published(worl
     assert (states(world), unfinished(world)) == (["sent"], 0)
 
 
-@pytest.mark.parametrize(("endpoint", "mood"), [("send", "429"), ("profile", "500"), ("profile", "timeout_dropped")])
-def test_a_webhook_is_accepted_although_meta_is_in_a_bad_mood(world: World, endpoint: str, mood: str) -> None:
+@pytest.mark.parametrize(("endpoint", "fault"), [("send", "429"), ("profile", "500"), ("profile", "timeout_dropped")])
+def test_a_webhook_is_accepted_although_graph_fails(world: World, endpoint: str, fault: str) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood(endpoint, mood)
+    world.graph_fault(endpoint, fault)
     with world.qstash_fault(publish="refuse"):
         answer = world.post_webhook(webhook(message("price")))
     assert (answer.status_code, answer.json()["processed"]) == (200, 1)
     assert unfinished(world) == 1
-    world.graph_mood(endpoint, "ok")
+    world.graph_fault(endpoint, "ok")
     world.sweep()
     assert unfinished(world) == 0
     assert world.row("select state from profiles")["state"] == "complete"
@@ -113,7 +113,7 @@ def test_a_webhook_is_accepted_although_meta_is_in_a_bad_mood(world: World, endp
 
 def test_what_is_delivered_again_while_it_waits_is_accepted_too(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     body = webhook(message("price"))
     with world.qstash_fault(publish="refuse"):
         answers = [world.post_webhook(body) for _ in range(3)]
@@ -124,10 +124,10 @@ def test_what_is_delivered_again_while_it_waits_is_accepted_too(world: World) ->
 
 def test_the_sweeper_works_while_qstash_is_down(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     with world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(message("price")))
-        world.graph_mood("send", "ok")
+        world.graph_fault("send", "ok")
         assert world.sweep() == {**NOTHING, "taken": 1, "processed": 1}
     assert (states(world), unfinished(world)) == (["sent"], 0)
 
@@ -137,12 +137,12 @@ def test_the_sweeper_works_while_qstash_is_down(world: World) -> None:
 
 def test_what_qstash_gave_up_on_is_finished_once_the_cause_is_gone(world: World) -> None:
     world.rule(trigger="comment", reply_text="Look into your messages")
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     world.deliver(webhook(comment("hi"), under="changes"))
     assert world.count("dead_letters") == 1
     assert world.sweep()["queued"] == 1
     assert world.sent() == []
-    world.graph_mood("send", "ok")
+    world.graph_fault("send", "ok")
     world.forget_deduplication()
     assert world.sweep()["queued"] == 1
     assert len(world.sent()) == 1
@@ -151,7 +151,7 @@ def test_what_qstash_gave_up_on_is_finished_once_the_cause_is_gone(world: World)
 
 def test_an_effect_whose_worker_died_before_sending_is_sent(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     world.db.execute("update outbox set state = 'claimed', lease_token = gen_random_uuid(), not_before = null")
     world.sweep()
@@ -160,7 +160,7 @@ def test_an_effect_whose_worker_died_before_sending_is_sent(world: World) -> Non
 
 def test_a_send_whose_worker_died_becomes_unknown_and_is_never_repeated(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     world.db.execute(
         "update outbox set state = 'sending', sending_at = now(), lease_token = gen_random_uuid(), not_before = null"
@@ -179,10 +179,10 @@ def test_a_send_whose_worker_died_becomes_unknown_and_is_never_repeated(world: W
 def test_two_sweepers_at_once_take_each_event_once(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     people = [f"{CONTACT}{number:02}" for number in range(30)]
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     with world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(*[message("price", contact=person) for person in people]))
-    world.graph_mood("send", "ok")
+    world.graph_fault("send", "ok")
     world.db.execute("update events set recorded_at = recorded_at - interval '1 hour'")
     world.db.execute("update outbox set not_before = null where state = 'planned'")
     taken: list[int] = []
@@ -203,7 +203,7 @@ def test_two_sweepers_at_once_take_each_event_once(world: World) -> None:
 
 def test_what_can_not_be_finished_is_taken_up_ever_more_rarely(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429")
+    world.graph_fault("send", "429")
     world.deliver(webhook(message("price")))
     assert world.sweep()["taken"] == 1
     row = world.row("select extract(epoch from sweep_after - now())::float as rests_s from events")
@@ -214,7 +214,7 @@ def test_what_can_not_be_finished_is_taken_up_ever_more_rarely(world: World) -> 
 
 def test_an_event_without_its_raw_item_is_counted_and_not_guessed_at(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    world.graph_mood("send", "429", times=1)
+    world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     world.db.execute("update events set raw = null")
     assert world.sweep() == {**NOTHING, "taken": 1, "unreadable": 1}

@@ -1,7 +1,7 @@
-"""What goes wrong on purpose: a mood for each endpoint, for everybody or one person, for a number of calls or until
+"""What goes wrong on purpose: a fault for each endpoint, for everybody or one person, for a number of calls or until
 changed.
 
-Knows the names of moods and the refusals behind them. Must not know how an answer is sent or cut.
+Knows the names of faults and the refusals behind them. Must not know how an answer is sent or cut.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ EVERY = "*"
 EVERYBODY = ""
 
 
-class Mood(StrEnum):
+class Fault(StrEnum):
     """How an endpoint behaves. "Accepts" means: the call takes effect, and the echo of a send goes out."""
 
     OK = "ok"
     LATENCY = "latency"
-    """Like `ok`, after `latency_ms`, which may also go with any other mood."""
+    """Like `ok`, after `latency_ms`, which may also go with any other fault."""
     TOO_MANY_REQUESTS = "429"
     SERVER_ERROR = "500"
     SERVER_ERROR_AFTER_ACCEPT = "500_after_accept"
@@ -48,34 +48,34 @@ class Mood(StrEnum):
     """Accepts, and answers error 1/1357046."""
 
 
-REFUSES: Mapping[Mood, Refusal] = {
-    Mood.TOO_MANY_REQUESTS: refusals.TOO_MANY_REQUESTS,
-    Mood.SERVER_ERROR: refusals.SERVER_ERROR,
-    Mood.TRANSIENT: refusals.TRANSIENT,
-    Mood.RATE_LIMIT: refusals.RATE_LIMIT,
-    Mood.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
-    Mood.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
-    Mood.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
-    Mood.NO_CONSENT: refusals.NO_CONSENT,
-    Mood.USER_GONE: refusals.USER_GONE,
+REFUSES: Mapping[Fault, Refusal] = {
+    Fault.TOO_MANY_REQUESTS: refusals.TOO_MANY_REQUESTS,
+    Fault.SERVER_ERROR: refusals.SERVER_ERROR,
+    Fault.TRANSIENT: refusals.TRANSIENT,
+    Fault.RATE_LIMIT: refusals.RATE_LIMIT,
+    Fault.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
+    Fault.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
+    Fault.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
+    Fault.NO_CONSENT: refusals.NO_CONSENT,
+    Fault.USER_GONE: refusals.USER_GONE,
 }
-REFUSES_AFTER_ACCEPTING: Mapping[Mood, Refusal] = {
-    Mood.ALREADY_SENT: refusals.ALREADY_SENT,
-    Mood.SERVER_ERROR_AFTER_ACCEPT: refusals.SERVER_ERROR,
+REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
+    Fault.ALREADY_SENT: refusals.ALREADY_SENT,
+    Fault.SERVER_ERROR_AFTER_ACCEPT: refusals.SERVER_ERROR,
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A mood, the wait before it shows, and how many calls it is still for (None: no end)."""
+    """A fault, the wait before it shows, and how many calls it is still for (None: no end)."""
 
-    mood: Mood = Mood.OK
+    fault: Fault = Fault.OK
     latency_ms: int = 0
     times: int | None = None
 
 
-class Moods:
-    """The mood of each endpoint. One set for a person goes before one set for everybody; of these, one set for the
+class Faults:
+    """The fault of each endpoint. One set for a person goes before one set for everybody; of these, one set for the
     endpoint before one set for `*`.
     """
 
@@ -89,7 +89,7 @@ class Moods:
         self._settings.clear()
 
     def take(self, endpoint: str, *, person: str = EVERYBODY) -> Setting:
-        """The mood for one call, about `person` if it is about one; it counts as one of its `times`."""
+        """The fault for one call, about `person` if it is about one; it counts as one of its `times`."""
         for key in product((person, EVERYBODY), (endpoint, EVERY)):
             setting = self._settings.get(key)
             if setting is None or setting.times == 0:
