@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -48,7 +49,7 @@ _AREAS = (
 
 
 class _Token:
-    """401 for everything under `/v2/` without the token, in the header or as `qstash_token`."""
+    """401 for everything under `/v2/` without the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -58,11 +59,8 @@ class _Token:
         if scope["type"] != "http" or not scope["path"].startswith("/v2/"):
             await self._app(scope, receive, send)
             return
-        request = Request(scope)
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            given = request.query_params.get("qstash_token", "")
-        if hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token):
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token):
             await self._app(scope, receive, send)
             return
         await JSONResponse({"error": "unauthorized: invalid or missing token"}, 401)(scope, receive, send)

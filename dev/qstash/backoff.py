@@ -15,9 +15,6 @@ from dev.qstash.expression import Expression
 MAX_DELAY_S = 86_400.0
 DEFAULT_RETRIES = 3
 
-# The order in which the consumer's headers are asked.
-_WISHES = ("retry-after", "x-ratelimit-reset", "x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
-
 
 def default_delay_s(retry: int) -> float:
     """Seconds before retry number `retry` (1 is the first): 12 s, 2 m 28 s, 30 m 8 s, 6 h 7 m, 24 h."""
@@ -27,18 +24,13 @@ def default_delay_s(retry: int) -> float:
 
 
 def wished_delay_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """Seconds the consumer's answer asks for, at most a day; None when it asks for nothing readable.
+    """Returns the seconds that `retry-after` asks for, at most a day, or None if the header is missing or unreadable.
 
-    `headers` have lower-case names. A value is seconds, a date as in RFC 1123, or a duration like `6m5s`.
+    `headers` have lower-case names. The value is seconds, a date as in RFC 1123, or a duration like `6m5s`.
     """
-    for name in _WISHES:
-        value = headers.get(name)
-        if value is None:
-            continue
-        delay_s = _read_wish_s(value, now_s)
-        if delay_s is not None:
-            return min(MAX_DELAY_S, max(0.0, delay_s))
-    return None
+    value = headers.get("retry-after")
+    delay_s = None if value is None else _read_wish_s(value, now_s)
+    return None if delay_s is None else min(MAX_DELAY_S, max(0.0, delay_s))
 
 
 def retry_delay_s(retry: int, *, expression: Expression | None, headers: Mapping[str, str], now_s: float) -> float:

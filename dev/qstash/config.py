@@ -34,7 +34,6 @@ class Config:
     default_timeout_s: float = 900.0
     timeout_floor_s: float = 10.0
     kept_logs: int = 20_000
-    kept_finished: int = 2_000
     kept_dead: int = 10_000
     kept_flow_keys: int = 10_000
 

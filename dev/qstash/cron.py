@@ -1,23 +1,11 @@
-"""Cron expressions of five fields, with `CRON_TZ=` and the usual names and shortcuts.
+"""Cron expressions of five fields of numbers, in UTC: no names, no shortcuts, no `CRON_TZ=`.
 
-Pure: a moment in, the next moment out. Source: Upstash, features/schedules; robfig/cron's standard syntax.
+Pure: a moment in, the next moment out. Source: Upstash, features/schedules.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_SHORTCUTS = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 _SEARCH_DAYS = 8 * 366
 """Far enough for the 29th of February across a century that has none."""
 
@@ -34,11 +22,10 @@ class Cron:
     weekdays: frozenset[int]
     any_day: bool
     any_weekday: bool
-    zone: tzinfo
 
     def next_after_s(self, now_s: float) -> float | None:
         """Unix seconds of the first match after `now_s`; None when there is none within eight years."""
-        local = datetime.fromtimestamp(now_s, self.zone)
+        local = datetime.fromtimestamp(now_s, UTC)
         moment = local.replace(second=0, microsecond=0) + timedelta(minutes=1)
         day = moment.replace(hour=0, minute=0)
         for _ in range(_SEARCH_DAYS):
@@ -64,12 +51,7 @@ class Cron:
 
 def parse_cron(text: str) -> Cron:
     """Accepts a cron expression or raises `ValueError` saying which part is wrong."""
-    zone: tzinfo = UTC
-    rest = text.strip()
-    if rest.startswith(("CRON_TZ=", "TZ=")):
-        prefix, _, rest = rest.partition(" ")
-        zone = _zone(prefix.partition("=")[2])
-    fields = _SHORTCUTS.get(rest.strip().lower(), rest).split()
+    fields = text.split()
     if len(fields) != 5:
         raise ValueError(f"expected 5 cron fields, found {len(fields)}")
     minute, hour, day, month, weekday = fields
@@ -78,42 +60,31 @@ def parse_cron(text: str) -> Cron:
         minutes=_field(minute, 0, 59),
         hours=_field(hour, 0, 23),
         days=_field(day, 1, 31),
-        months=_field(month, 1, 12, _MONTHS),
-        weekdays=frozenset(value % 7 for value in _field(weekday, 0, 7, _DAYS)),
-        any_day=day.startswith(("*", "?")),
-        any_weekday=weekday.startswith(("*", "?")),
-        zone=zone,
+        months=_field(month, 1, 12),
+        weekdays=frozenset(value % 7 for value in _field(weekday, 0, 7)),
+        any_day=day.startswith("*"),
+        any_weekday=weekday.startswith("*"),
     )
 
 
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError(f"unknown time zone {name!r}") from None
-
-
-def _field(text: str, low: int, high: int, names: tuple[str, ...] = ()) -> frozenset[int]:
+def _field(text: str, low: int, high: int) -> frozenset[int]:
     values: set[int] = set()
     for part in text.split(","):
         span, slash, step_text = part.partition("/")
-        step = _number(step_text, 1, high, ()) if slash else 1
-        if span in ("*", "?"):
+        step = _number(step_text, 1, high) if slash else 1
+        if span == "*":
             first, last = low, high
         else:
             start, dash, end = span.partition("-")
-            first = _number(start, low, high, names)
-            last = _number(end, low, high, names) if dash else (high if slash else first)
+            first = _number(start, low, high)
+            last = _number(end, low, high) if dash else (high if slash else first)
         if last < first:
             raise ValueError(f"{part!r} ends before it begins")
         values.update(range(first, last + 1, step))
     return frozenset(values)
 
 
-def _number(text: str, low: int, high: int, names: tuple[str, ...]) -> int:
-    lowered = text.lower()
-    if lowered in names:
-        return names.index(lowered) + (1 if names is _MONTHS else 0)
+def _number(text: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
         raise ValueError(f"{text!r} is not a number from {low} to {high}")
     return int(text)

@@ -5,7 +5,7 @@ Pure text; whether a group exists is not known here.
 """
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 MAX_LENGTH = 8_192
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -42,10 +42,7 @@ def check_name(text: str, what: str) -> str:
 def from_path(raw_path: str, prefix: str, query: str) -> str:
     """The destination behind `prefix` in a request path, byte for byte, its own query string included.
 
-    The raw path matters: `%2F` in a destination must not become a slash. Clients that encode the whole
-    destination (`https%3A%2F%2F…`) are understood as well.
+    The raw path matters: `%2F` in a destination must not become a slash.
     """
     text = raw_path.removeprefix(prefix)
-    if text.lower().startswith(("http%3a", "https%3a")):
-        text = unquote(text)
     return f"{text}?{query}" if query else text

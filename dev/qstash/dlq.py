@@ -1,6 +1,6 @@
-"""The dead letter queue: messages that failed for good, until somebody retries or deletes them.
+"""The dead letter queue: messages that failed for good, until somebody deletes them.
 
-Bounded storage and its listing, newest first. Publishing again is not done here.
+Bounded storage and its listing, newest first.
 Source: Upstash, features/dlq and API reference, "DLQ".
 """
 

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -47,16 +47,6 @@ class Job:
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What remains of a finished message."""
-
-    message_id: str
-    url: str
-    end: End
-    retried: int
-
-
 class Engine:
     """All unfinished messages. Must be made inside a running event loop."""
 
@@ -85,7 +75,6 @@ class Engine:
         self._queued: Counter[str] = Counter()
         self._deliveries = 0
         self._extra = 0
-        self._finished: deque[Finished] = deque(maxlen=config.kept_finished)
         self.on_end: list[Callable[[Message, End], None]] = []
 
     # -- what others ask ---------------------------------------------------------------------------------
@@ -137,10 +126,6 @@ class Engine:
             "idle": not self._jobs and not self._extra,
         }
 
-    def finished(self) -> list[Finished]:
-        """The last messages that ended, newest first."""
-        return list(reversed(self._finished))
-
     async def stop(self) -> None:
         """Ends every task and forgets every message; the counts begin anew."""
         tasks = list(self._tasks)
@@ -148,7 +133,6 @@ class Engine:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._jobs.clear()
-        self._finished.clear()
         for counter in (self._phases, self._ends, self._queued):
             counter.clear()
         self._deliveries = self._extra = 0
@@ -271,7 +255,6 @@ class Engine:
             self._queued[message.queue_name] -= 1
         shown = answer if answer and not answer.ok else None
         self._logs.add(_now_ms(), message, state, answer=shown)
-        self._finished.append(Finished(message.message_id, message.url, end, job.retried))
         for listener in self.on_end:
             listener(message, end)
 

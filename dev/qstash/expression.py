@@ -1,4 +1,4 @@
-"""The little language of `Upstash-Retry-Delay`: arithmetic over `retried` and nine functions.
+"""The language of `Upstash-Retry-Delay`, without its functions: arithmetic over `retried`.
 
 Parsed to Python's syntax tree and walked with a white list; nothing is ever compiled or called by name.
 Source: Upstash, features/retry, "Custom Retry Delay".
@@ -24,24 +24,6 @@ _BINARY: dict[type[ast.operator], Callable[[float, float], float]] = {
 _UNARY: dict[type[ast.unaryop], Callable[[float], float]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 
 
-def _nearest(value: float) -> float:
-    # Halves go away from zero, as in Go's math.Round; Python's own round() goes to the even neighbour.
-    return math.copysign(math.floor(abs(value) + 0.5), value)
-
-
-_FUNCTIONS: dict[str, tuple[int, Callable[..., float]]] = {
-    "pow": (2, math.pow),
-    "exp": (1, math.exp),
-    "sqrt": (1, math.sqrt),
-    "abs": (1, abs),
-    "floor": (1, math.floor),
-    "ceil": (1, math.ceil),
-    "round": (1, _nearest),
-    "min": (2, min),
-    "max": (2, max),
-}
-
-
 @dataclass(frozen=True)
 class Expression:
     """One accepted expression. `text` is what the publisher wrote."""
@@ -57,8 +39,6 @@ class Expression:
         """
         try:
             result = _evaluate(self.tree, float(retried))
-        except OverflowError:
-            return math.inf
         except ArithmeticError as error:
             raise ValueError(f"{self.text!r} has no value for retried={retried}") from error
         if math.isnan(result):
@@ -94,11 +74,6 @@ def _check(node: ast.expr, depth: int) -> None:
             _check(right, depth + 1)
         case ast.UnaryOp(op=op, operand=operand) if type(op) in _UNARY:
             _check(operand, depth + 1)
-        case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
-            if len(args) != _FUNCTIONS[name][0]:
-                raise ValueError(f"{name} takes {_FUNCTIONS[name][0]} argument(s), got {len(args)}")
-            for argument in args:
-                _check(argument, depth + 1)
         case _:
             raise ValueError(f"{ast.unparse(node)[:40]!r} is not allowed in a retry delay")
 
@@ -111,7 +86,5 @@ def _evaluate(node: ast.expr, retried: float) -> float:
             return _BINARY[type(op)](_evaluate(left, retried), _evaluate(right, retried))
         case ast.UnaryOp(op=op, operand=operand):
             return _UNARY[type(op)](_evaluate(operand, retried))
-        case ast.Call(func=ast.Name(id=name), args=args):
-            return float(_FUNCTIONS[name][1](*(_evaluate(argument, retried) for argument in args)))
         case _:
             return retried

@@ -57,10 +57,6 @@ class FlowControl:
             raise not_found("flow control key", name)
         return self._show(self._keys[name])
 
-    def list(self, search: str = "") -> list[Json]:
-        """All keys, or those whose name contains `search`."""
-        return [self._show(key) for key in self._keys.values() if search in key.name]
-
     def set_paused(self, name: str, paused: bool) -> None:
         """Paused, nothing of this key starts; what runs, runs on."""
         gate = self._key(name).gate

@@ -40,7 +40,7 @@ _Value = TypeVar("_Value")
 class Options:
     """The checked wishes of one publish request.
 
-    `source` are the headers it was read from, so that a dead letter or a schedule can be published again.
+    `source` are the headers it was read from, so that a schedule can publish again.
     `forwarded` are the headers the destination gets, `Content-Type` included.
     """
 
@@ -73,12 +73,6 @@ def read_source(headers: Iterable[tuple[str, str]]) -> HeaderPairs:
     """The part of a request's headers that describes the message: `Upstash-*` and `Content-Type`."""
     pairs = ((canonical(name), value.strip()) for name, value in headers)
     return tuple((name, value) for name, value in pairs if name == "Content-Type" or name.startswith("Upstash-"))
-
-
-def override(source: HeaderPairs, other: HeaderPairs, *, without: Iterable[str] = ()) -> HeaderPairs:
-    """`source` with every name that `other` carries replaced, and the names in `without` left out."""
-    replaced = {name for name, _ in other} | set(without)
-    return tuple(pair for pair in source if pair[0] not in replaced) + other
 
 
 def parse_options(source: HeaderPairs) -> Options:

@@ -1,7 +1,7 @@
 """Accepting messages: from a destination, headers and a body to the messages the engine delivers.
 
-Checks, deduplicates, fans out to URL groups. Knows nothing of HTTP requests; schedules and dead letters
-publish through it as well.
+Checks, deduplicates, fans out to URL groups. Knows nothing of HTTP requests; schedules publish
+through it as well.
 """
 
 import time
@@ -96,26 +96,6 @@ class Publisher:
         options, endpoints, is_group = self.check(submission)
         receipts = tuple(self._accept(submission, options, endpoint, is_group) for endpoint in endpoints)
         return Accepted(receipts, is_group)
-
-    def republish(self, message: Message, options: Options, caller_ip: str) -> Receipt:
-        """A dead letter goes out again as a new message."""
-        now_ms = int(time.time() * 1000)
-        again = Message(
-            message_id=ids.message_id(),
-            url=message.url,
-            body=message.body,
-            options=options,
-            created_at_ms=now_ms,
-            not_before_ms=now_ms,
-            caller_ip=caller_ip,
-            topic_name=message.topic_name,
-            endpoint_name=message.endpoint_name,
-            queue_name=message.queue_name,
-            schedule_id=message.schedule_id,
-            is_callback=message.is_callback,
-        )
-        self._hand_over(again, options, options.delay_s)
-        return Receipt(again.message_id, again.url, deduplicated=False)
 
     def _resolve(self, destination: str) -> tuple[list[Endpoint], bool]:
         endpoints = None if looks_like_url(destination) else self._url_groups.endpoints(destination)

@@ -135,9 +135,6 @@ def test_reset_forgets_everything(stand: Stand, receiver: Receiver) -> None:
     assert stand.http.get("/v2/keys").json() == keys
     assert stand.http.get("/v2/queues").json() == []
     assert (stand.dlq(), stand.events()) == ([], [])
-    assert stand.http.get("/__dev/messages").json() == {"open": [], "finished": []}
     assert stand.http.get("/__dev/faults").json()["delivery"]["duplicate"] == 0
-    message_id = stand.publish(receiver.url + "/again", headers={"Upstash-Deduplication-Id": "d"})
+    stand.publish(receiver.url + "/again", headers={"Upstash-Deduplication-Id": "d"})
     assert stand.wait_idle()["delivered"] == 1
-    (finished,) = stand.http.get("/__dev/messages").json()["finished"]
-    assert (finished["messageId"], finished["end"]) == (message_id, "delivered")

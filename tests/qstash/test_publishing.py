@@ -15,15 +15,6 @@ def test_without_the_token_nothing_under_v2_answers(stand: Stand, token: str) ->
         assert (answer.status_code, list(answer.json())) == (401, ["error"])
 
 
-def test_the_token_can_be_given_in_the_query_and_does_not_reach_the_destination(
-    stand: Stand, receiver: Receiver
-) -> None:
-    url = f"{stand.url}/v2/publish/{receiver.url}/in?a=1&qstash_token={stand.config.token}"
-    assert httpx.post(url).status_code == 200
-    (message,) = stand.events(state="CREATED")
-    assert message["url"] == receiver.url + "/in?a=1"
-
-
 @pytest.mark.parametrize("destination", ["foo", "ftp://x/y", "http://", "http://[::1", "localhost:3000/x", ""])
 def test_a_bad_destination_is_refused(stand: Stand, destination: str) -> None:
     answer = stand.http.post(f"/v2/publish/{destination}")
@@ -148,7 +139,7 @@ def test_content_based_deduplication_looks_at_body_and_forwarded_headers(real_ti
         ("GET", "/v2/messages/msg_unknown", 404),
         ("DELETE", "/v2/messages/msg_unknown", 404),
         ("GET", "/v2/dlq/unknown", 404),
-        ("POST", "/v2/dlq/retry/unknown", 404),
+        ("DELETE", "/v2/dlq", 400),
         ("GET", "/v2/queues/unknown", 404),
         ("GET", "/v2/queues/bad%20name", 400),
         ("POST", "/v2/queues/unknown/pause", 404),
@@ -173,29 +164,13 @@ def test_what_cannot_be_done_is_answered_with_an_error(stand: Stand, method: str
     assert (answer.status_code, list(answer.json())) == (status, ["error"])
 
 
-@pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "CRON_TZ=Mars/Base * * * * *"])
+@pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *"])
 def test_a_bad_cron_expression_is_refused(stand: Stand, receiver: Receiver, cron: str) -> None:
     answer = stand.http.post(f"/v2/schedules/{receiver.url}", headers={"Upstash-Cron": cron})
     assert answer.status_code == 400
-
-
-def test_bulk_cancel_by_filter_spares_the_others(stand: Stand, receiver: Receiver) -> None:
-    for label in ("a", "a", "b"):
-        stand.publish(receiver.url + "/in", headers={"Upstash-Delay": "5d", "Upstash-Label": label})
-    answer = stand.http.delete("/v2/messages", params={"label": "a", "count": 1})
-    assert answer.json() == {"cancelled": 1}
-    assert stand.http.delete("/v2/messages", params={"label": "a,x"}).json() == {"cancelled": 1}
-    assert stand.state()["pending"] == 1
 
 
 def test_the_documented_logs_and_the_sdks_events_are_the_same(stand: Stand, receiver: Receiver) -> None:
     stand.publish(receiver.url + "/in")
     stand.wait_idle()
     assert stand.http.get("/v2/logs").json()["logs"] == stand.events()
-
-
-def test_a_percent_encoded_destination_is_understood(stand: Stand, receiver: Receiver) -> None:
-    encoded = receiver.url.replace(":", "%3A").replace("/", "%2F")
-    assert stand.http.post(f"/v2/publish/{encoded}%2Fin").status_code == 200
-    stand.wait_idle()
-    assert len(receiver.at("/in")) == 1

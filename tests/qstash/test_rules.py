@@ -16,7 +16,7 @@ from dev.qstash.errors import ApiError
 from dev.qstash.expression import parse_expression
 from dev.qstash.lanes import Lane
 from dev.qstash.limits import Limits, parse_limits
-from dev.qstash.options import override, parse_options, read_source
+from dev.qstash.options import parse_options, read_source
 from dev.qstash.redaction import parse_redaction
 
 
@@ -30,14 +30,10 @@ def test_the_default_delays_are_those_of_the_documentation() -> None:
     [
         ("1000", 0, 1000),
         ("1000 * (1 + retried)", 2, 3000),
-        ("pow(2, retried) * 1000", 3, 8000),
-        ("max(1000, pow(2, retried) * 100)", 0, 1000),
-        ("min(5, 7) + abs(-2) - sqrt(9) / floor(1.9) + ceil(0.2)", 0, 5),
-        ("round(2.5)", 0, 3),
-        ("exp(0) * 10 % 4", 0, 2),
+        ("5000 * retried", 2, 10_000),
+        ("10 % 4 + 7 / 2", 0, 5.5),
         ("-5", 0, 0),
-        ("exp(9999)", 0, math.inf),
-        ("pow(10, 400)", 0, math.inf),
+        (" * ".join(["1e18"] * 18), 0, math.inf),
     ],
 )
 def test_retry_expressions_compute_milliseconds(text: str, retried: int, delay_ms: float) -> None:
@@ -50,7 +46,7 @@ def test_retry_expressions_compute_milliseconds(text: str, retried: int, delay_m
         "",
         " ",
         "retries",
-        "pow(1)",
+        "pow(2, retried)",
         "print(1)",
         "1;2",
         "'a'",
@@ -58,10 +54,8 @@ def test_retry_expressions_compute_milliseconds(text: str, retried: int, delay_m
         "x=1",
         "[1]",
         "retried.real",
-        "max(*a)",
         "(" * 99,
         "-" * 100 + "1",
-        "pow(x=1, y=2)",
         "1 if retried else 2",
         "lambda: 1",
         "1e999",
@@ -98,13 +92,11 @@ def test_an_expression_without_a_value_falls_back_to_the_default_delay() -> None
         ({"retry-after": "120"}, 120),
         ({"retry-after": "0"}, 0),
         ({"retry-after": "1.5"}, 1.5),
-        ({"x-ratelimit-reset": "6m5s"}, 365),
-        ({"x-ratelimit-reset-requests": "1h"}, 3600),
-        ({"x-ratelimit-reset-tokens": "250ms"}, 0.25),
+        ({"retry-after": "6m5s"}, 365),
+        ({"retry-after": "250ms"}, 0.25),
         ({"retry-after": "Thu, 01 Jan 1970 00:02:00 GMT"}, 20),
         ({"retry-after": "Thu, 01 Jan 1970 00:00:00 GMT"}, 0),
         ({"retry-after": "9999999"}, 86_400),
-        ({"retry-after": "soon", "x-ratelimit-reset": "3"}, 3),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "Thu, 99 Jan 1970 00:02:00 GMT"}, None),
@@ -140,22 +132,21 @@ def _next(cron: str, now: str) -> str | None:
         ("*/15 * * * *", "2026-08-01 12:00:00", "2026-08-01 12:15"),
         ("5/20 * * * *", "2026-08-01 12:30:00", "2026-08-01 12:45"),
         ("0 9 * * 1-5", "2026-08-01 12:00:00", "2026-08-03 09:00"),
-        ("0 9 * * MON,fri", "2026-08-03 09:00:00", "2026-08-07 09:00"),
-        ("0 0 1 jan *", "2026-08-01 12:00:00", "2027-01-01 00:00"),
+        ("0 9 * * 1,5", "2026-08-03 09:00:00", "2026-08-07 09:00"),
+        ("0 0 1 1 *", "2026-08-01 12:00:00", "2027-01-01 00:00"),
         ("0 0 13 * 5", "2026-08-01 12:00:00", "2026-08-07 00:00"),
         ("0 0 * * 7", "2026-08-01 12:00:00", "2026-08-02 00:00"),
         ("0 0 29 2 *", "2026-08-01 12:00:00", "2028-02-29 00:00"),
-        ("@daily", "2026-08-01 12:00:00", "2026-08-02 00:00"),
         ("0 0 31 2 *", "2026-08-01 12:00:00", None),
-        ("CRON_TZ=Europe/Berlin 0 9 * * *", "2026-08-01 12:00:00", "2026-08-02 07:00"),
-        ("CRON_TZ=America/New_York 30 2 * * *", "2026-12-01 00:00:00", "2026-12-01 07:30"),
     ],
 )
 def test_cron_finds_the_next_moment(cron: str, now: str, expected: str | None) -> None:
     assert _next(cron, now) == expected
 
 
-@pytest.mark.parametrize("cron", ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *"])
+@pytest.mark.parametrize(
+    "cron", ["", "* * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "*/0 * * * *", "5-1 * * * *", "@daily"]
+)
 def test_a_bad_cron_expression_is_no_cron(cron: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_cron(cron)
@@ -180,14 +171,6 @@ def test_headers_become_options_whatever_their_case() -> None:
     assert (options.retries, options.delay_s, options.labels) == (0, 60.0, ("a", "b"))
     assert options.callback_source == (("Upstash-Forward-X", "c"),)
     assert options.failure_callback_source == (("Upstash-Retries", "2"),)
-
-
-def test_overriding_headers_replaces_by_name() -> None:
-    source = (("Upstash-Retries", "3"), ("Upstash-Delay", "1s"), ("Upstash-Label", "a"))
-    assert override(source, (("Upstash-Retries", "0"),), without=("Upstash-Delay",)) == (
-        ("Upstash-Label", "a"),
-        ("Upstash-Retries", "0"),
-    )
 
 
 def test_a_publisher_who_asks_for_nothing_gets_the_defaults() -> None:

@@ -1,4 +1,4 @@
-"""What only a stand-in has, under `/__dev/`: faults, state, a look at the messages, a fresh start.
+"""What only a stand-in has, under `/__dev/`: faults, state, a fresh start.
 
 For this machine only, without a token.
 """
@@ -54,36 +54,9 @@ async def state(request: Request) -> Response:
     return JSONResponse(service_of(request).engine.state())
 
 
-async def messages(request: Request) -> Response:
-    """`GET /__dev/messages`: what is open, and the last that ended. No bodies."""
-    engine = service_of(request).engine
-    return JSONResponse(
-        {
-            "open": [
-                {
-                    "messageId": job.message.message_id,
-                    "url": job.message.url,
-                    "phase": job.phase,
-                    "retried": job.retried,
-                    "dueAt": job.due_ms,
-                    "flowControlKey": job.message.options.flow_key,
-                    "queueName": job.message.queue_name,
-                    "isCallback": job.message.is_callback,
-                }
-                for job in engine.unfinished()
-            ],
-            "finished": [
-                {"messageId": one.message_id, "url": one.url, "end": one.end, "retried": one.retried}
-                for one in engine.finished()
-            ],
-        }
-    )
-
-
 routes = [
     Route("/__dev/faults", _local(set_faults), methods=["POST"]),
     Route("/__dev/faults", _local(get_faults), methods=["GET"]),
     Route("/__dev/reset", _local(reset), methods=["POST"]),
     Route("/__dev/state", _local(state), methods=["GET"]),
-    Route("/__dev/messages", _local(messages), methods=["GET"]),
 ]

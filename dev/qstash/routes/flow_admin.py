@@ -12,11 +12,6 @@ from dev.qstash.limits import check_key, period_s, positive
 from dev.qstash.service import service_of
 
 
-async def listing(request: Request) -> Response:
-    """`GET /v2/flowControl`, all or by `search`."""
-    return JSONResponse(service_of(request).flow.list(request.query_params.get("search", "")))
-
-
 async def get(request: Request) -> Response:
     """`GET /v2/flowControl/{key}`."""
     return JSONResponse(service_of(request).flow.get(_key(request)))
@@ -84,7 +79,6 @@ def _key(request: Request) -> str:
 
 routes = [
     Route("/v2/globalParallelism", global_parallelism, methods=["GET"]),
-    Route("/v2/flowControl", listing, methods=["GET"]),
     Route("/v2/flowControl/{key}", get, methods=["GET"]),
     Route("/v2/flowControl/{key}/pause", pause, methods=["POST"]),
     Route("/v2/flowControl/{key}/resume", resume, methods=["POST"]),

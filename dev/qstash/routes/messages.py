@@ -8,9 +8,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dev.qstash.errors import not_found
-from dev.qstash.filters import read_filter
 from dev.qstash.message import show_message
-from dev.qstash.routes.reading import ids_given, json_body, page_size
+from dev.qstash.routes.reading import json_body, strings_named
 from dev.qstash.service import service_of
 
 
@@ -30,21 +29,12 @@ async def cancel(request: Request) -> Response:
 
 
 async def cancel_many(request: Request) -> Response:
-    """`DELETE /v2/messages`: those named, those the filters match, or all."""
+    """`DELETE /v2/messages`: the messages with the ids in the body, or all where the body names none."""
     service = service_of(request)
-    body = await json_body(request, service.config.max_body_bytes)
-    named = ids_given(body, request.query_params.getlist("messageIds"), "messageIds")
+    named = strings_named(await json_body(request, service.config.max_body_bytes), "messageIds")
     if named is None:
-        wanted = read_filter(request.query_params.multi_items())
-        named = [
-            job.message.message_id
-            for job in service.engine.unfinished()
-            if wanted.matches(job.message, job.message.created_at_ms)
-        ]
-        if "count" in request.query_params:
-            named = named[: page_size(request.query_params, default=500, most=500)]
-    cancelled = sum(service.engine.cancel(message_id) for message_id in dict.fromkeys(named))
-    return JSONResponse({"cancelled": cancelled})
+        named = [job.message.message_id for job in service.engine.unfinished()]
+    return JSONResponse({"cancelled": sum(service.engine.cancel(message_id) for message_id in dict.fromkeys(named))})
 
 
 routes = [

@@ -54,11 +54,9 @@ async def _accept_one(request: Request, prefix: str, queue: str | None) -> Respo
 
 
 def destination(request: Request, prefix: str) -> str:
-    """The destination in the path, with its query string but without our own token."""
+    """The destination in the path, with its query string."""
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
-    query = request.scope["query_string"].decode("latin-1")
-    own = "&".join(part for part in query.split("&") if not part.startswith("qstash_token="))
-    return from_path(raw_path.decode("latin-1"), prefix, own)
+    return from_path(raw_path.decode("latin-1"), prefix, request.scope["query_string"].decode("latin-1"))
 
 
 def _accept_item(service: Service, item: object, caller: str) -> Json | list[Json]:

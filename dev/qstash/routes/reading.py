@@ -58,13 +58,11 @@ def page_size(query: Mapping[str, str], *, default: int, most: int) -> int:
     return min(count, most)
 
 
-def ids_given(body: object, query_values: list[str], name: str) -> list[str] | None:
-    """Ids from a JSON body (as the SDK sends them) or from the query; None where there are none at all."""
-    if isinstance(body, dict) and name in body:
-        ids = body[name]
-        if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
-            raise bad_request(f"{name} must be an array of strings")
-        return ids
-    if query_values:
-        return [part.strip() for value in query_values for part in value.split(",") if part.strip()]
-    return None
+def strings_named(body: object, name: str) -> list[str] | None:
+    """Returns the strings under `name` in a JSON body, or None if the body has no such field."""
+    if not isinstance(body, dict) or name not in body:
+        return None
+    values = body[name]
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise bad_request(f"{name} must be an array of strings")
+    return values
