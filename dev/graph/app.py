@@ -52,8 +52,6 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
         routes=[
             *admin.routes(standin),
             route("/refresh_access_token", "refresh", nodes.refresh),
-            route("/debug_token", "debug_token", nodes.debug_token),
-            route("/{version}/debug_token", "debug_token", nodes.debug_token),
             route("/{version}/me", "me", nodes.me),
             route("/{version}/{node_id}", "profile", nodes.node),
             route("/{version}/{node_id}/messages", "send", nodes.send, "POST"),

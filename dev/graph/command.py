@@ -31,28 +31,19 @@ What goes wrong is set while it runs: POST /__dev/faults {"endpoint": "send", "f
     help="The account that `me` is, for a token bound to none.",
 )
 @click.option(
-    "--token",
-    "tokens",
-    multiple=True,
-    help="A token to accept, besides all that begin with `local-`. May be given again.",
-)
-@click.option(
     "--echo",
     default="on",
     show_default=True,
     type=click.Choice(["on", "early", "late", "off"]),
     help="When an echo is posted: shortly after the send, before its answer, late, or never.",
 )
-@click.option("--echo-delay-ms", type=click.IntRange(0), help="How long after. Default: on 200, late 5000.")
 def graph(  # noqa: PLR0917  click passes by name
     port: int,
     host: str,
     webhook_url: str,
     app_secret: str,
     account_id: str,
-    tokens: tuple[str, ...],
     echo: str,
-    echo_delay_ms: int | None,
 ) -> None:
     import uvicorn  # noqa: PLC0415  `--help` need not load a server
 
@@ -63,9 +54,7 @@ def graph(  # noqa: PLR0917  click passes by name
         webhook_url=webhook_url,
         app_secret=app_secret,
         account_id=account_id,
-        tokens=tokens,
         echo=EchoMode(echo),
-        echo_delay_ms=echo_delay_ms,
     )
     click.echo(f"Graph stand-in on http://{host}:{port} (echoes to {webhook_url or 'nowhere'})")
     # A caller left hanging by a fault must not keep the server from ending.

@@ -32,7 +32,7 @@ class EchoPlan:
 
     @classmethod
     def of(cls, config: GraphConfig) -> "EchoPlan":
-        return cls(EchoMode.ON, 0, config.webhook_url).changed(config.echo, config.echo_delay_ms)
+        return cls(EchoMode.ON, 0, config.webhook_url).changed(config.echo, None)
 
     def changed(self, mode: EchoMode, delay_ms: int | None) -> "EchoPlan":
         return replace(self, mode=mode, delay_ms=_DEFAULT_DELAY_MS.get(mode, 0) if delay_ms is None else delay_ms)

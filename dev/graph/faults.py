@@ -12,7 +12,7 @@ from itertools import product
 from dev.graph import refusals
 from dev.graph.refusals import Refusal
 
-ENDPOINTS = ("send", "profile", "conversations", "me", "refresh", "subscribed_apps", "debug_token")
+ENDPOINTS = ("send", "profile", "conversations", "me", "refresh", "subscribed_apps")
 EVERY = "*"
 EVERYBODY = ""
 

@@ -161,15 +161,6 @@ async def subscribed_apps(visit: Visit) -> Answer:
     return {"success": True}
 
 
-async def debug_token(visit: Visit) -> Answer:
-    try:
-        account = visit.world.account_of(visit.request.query_params.get("input_token"))
-    except RefusedError:
-        return {"data": {"is_valid": False}}
-    expires_at = int(time.time()) + REFRESHED_TOKEN_LIFE_S
-    return {"data": {"is_valid": True, "type": "USER", "user_id": account.user_id, "expires_at": expires_at}}
-
-
 def top_level_fields(fields: str) -> list[str]:
     """The names in a `fields` parameter without what is nested: id and messages of `id,messages{text}`."""
     nested = re.compile(r"\{[^{}]*\}")

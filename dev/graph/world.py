@@ -102,7 +102,7 @@ class World:
             return known
         if own := _OWN_ACCOUNT.fullmatch(token):
             return Account(own.group(1))
-        if token.startswith(LOCAL_TOKEN_PREFIX) or token in self.config.tokens:
+        if token.startswith(LOCAL_TOKEN_PREFIX):
             return Account(self.config.account_id, bound=False)
         raise RefusedError(refusals.INVALID_TOKEN)
 

@@ -6,7 +6,6 @@ alternatives, several filters must all agree (Upstash, API reference, the notes 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from dev.qstash.errors import bad_request
 from dev.qstash.message import Message
@@ -34,20 +33,14 @@ _NAMES = frozenset(
         "messageId",
         "messageIds",
         "url",
-        "host",
-        "path",
         "topicName",
         "queueName",
         "scheduleId",
         "responseStatus",
         "callerIp",
-        "callerIP",
         "label",
-        "flowControlKey",
     }
 )
-_COMMAS_BELONG = frozenset({"url", "path"})
-"""A URL can hold a comma, so these are split at none; the others are, as documented."""
 
 
 def read_filter(query: Iterable[tuple[str, str]]) -> Filter:
@@ -58,7 +51,8 @@ def read_filter(query: Iterable[tuple[str, str]]) -> Filter:
         if name in ("fromDate", "toDate"):
             dates[name] = read_int(name, text)
         elif name in _NAMES:
-            parts = [text] if name in _COMMAS_BELONG else [part.strip() for part in text.split(",")]
+            # A URL can hold a comma. The values of the other filters are split at commas, as documented.
+            parts = [text] if name == "url" else [part.strip() for part in text.split(",")]
             values[name] = values.get(name, frozenset()) | frozenset(filter(None, parts))
     return Filter(
         {name: allowed for name, allowed in values.items() if allowed},
@@ -80,10 +74,6 @@ def _of(message: Message, name: str, response_status: int | None) -> Iterable[st
             return (message.message_id,)
         case "url":
             return (message.url,)
-        case "host":
-            return (urlsplit(message.url).netloc,)
-        case "path":
-            return (urlsplit(message.url).path,)
         case "topicName":
             return (message.topic_name or "",)
         case "queueName":
@@ -92,9 +82,7 @@ def _of(message: Message, name: str, response_status: int | None) -> Iterable[st
             return (message.schedule_id or "",)
         case "responseStatus":
             return (str(response_status),)
-        case "callerIp" | "callerIP":
+        case "callerIp":
             return (message.caller_ip,)
-        case "label":
-            return message.options.labels
         case _:
-            return (message.options.flow_key or "",)
+            return message.options.labels

@@ -102,16 +102,6 @@ def test_without_a_person_the_conversations_are_listed(meta: Meta) -> None:
     assert len(meta.admin.get(path, headers=BEARER).json()["data"]) == 1
 
 
-def test_a_token_can_be_looked_into(meta: Meta) -> None:
-    good, bad = (
-        meta.admin.get(f"/debug_token?input_token={token}", headers=BEARER).json()["data"]
-        for token in (TOKEN, "nobody's")
-    )
-
-    assert (good["is_valid"], good["user_id"]) == (True, ACCOUNT)
-    assert bad["is_valid"] is False
-
-
 def test_a_token_can_be_given_to_an_account(meta: Meta) -> None:
     meta.post("accounts", {"token": "IGAA-one", "account_id": "17841400000000009"})
 
