@@ -13,13 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from dev.connection import is_of_this_machine
 from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
 from dev.graph.faults import ENDPOINTS, EVERY, EVERYBODY, Fault, Faults, Setting
 from dev.graph.world import Account, World
-
-_LOOPBACK = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ class _Admin:
 
     def route(self, method: str, name: str) -> Route:
         async def serve(request: Request) -> Response:
-            if request.client is None or request.client.host not in _LOOPBACK:
+            if not is_of_this_machine(request):
                 return json_answer({"error": "for this machine only"}, 403)
             try:
                 body = json.loads(await request.body() or b"{}")

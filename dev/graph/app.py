@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TypeAlias
 
@@ -15,12 +15,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive
 
+from dev.connection import cut, hang
 from dev.graph import admin, nodes, refusals
 from dev.graph.admin import Standin
 from dev.graph.answers import json_answer
 from dev.graph.config import GraphConfig
-from dev.graph.connection import cut, hang
 from dev.graph.echoes import Echoes
 from dev.graph.faults import REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
 from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
@@ -32,6 +33,10 @@ _CALLS_ALLOWED = 100_000
 """An hour, for an app of some hundred users a day (Meta, "Rate Limits"): more than is ever remembered here."""
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+Silence: TypeAlias = Callable[[Receive], Awaitable[None]]
+
+SILENT_BEFORE_ACCEPTING: Mapping[Fault, Silence] = {Fault.CUT_BEFORE_ACCEPT: cut, Fault.TIMEOUT_DROPPED: hang}
+SILENT_AFTER_ACCEPTING: Mapping[Fault, Silence] = {Fault.CUT_AFTER_ACCEPT: cut, Fault.TIMEOUT_ACCEPTED: hang}
 
 
 def create_app(config: GraphConfig | None = None) -> Starlette:
@@ -92,17 +97,18 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
 
 
 class _NoAnswer(Response):
-    """For Starlette, which wants a response; the connection it would go to is gone."""
+    """For Starlette, which wants a response. The connection for it is gone."""
+
+
+async def _no_answer(request: Request, silence: Silence) -> Response:
+    await silence(request.receive)
+    return _NoAnswer()
 
 
 async def _before_accepting(request: Request, fault: Fault) -> Response | None:
     """What the fault says before the call takes effect; None: let it."""
-    if fault is Fault.CUT_BEFORE_ACCEPT:
-        await cut(request)
-        return _NoAnswer()
-    if fault is Fault.TIMEOUT_DROPPED:
-        await hang(request)
-        return _NoAnswer()
+    if fault in SILENT_BEFORE_ACCEPTING:
+        return await _no_answer(request, SILENT_BEFORE_ACCEPTING[fault])
     if fault is Fault.FIELD_REFUSED:
         asked = top_level_fields(request.query_params.get("fields", ""))
         return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(asked) else None
@@ -121,12 +127,8 @@ async def _answer(standin: Standin, node: Node, request: Request, body: bytes, r
 
 async def _after_accepting(request: Request, fault: Fault) -> Response | None:
     """What the fault says after the call took effect; None: answer as it was."""
-    if fault is Fault.CUT_AFTER_ACCEPT:
-        await cut(request)
-        return _NoAnswer()
-    if fault is Fault.TIMEOUT_ACCEPTED:
-        await hang(request)
-        return _NoAnswer()
+    if fault in SILENT_AFTER_ACCEPTING:
+        return await _no_answer(request, SILENT_AFTER_ACCEPTING[fault])
     if fault is Fault.GARBAGE:
         return Response("<!DOCTYPE html><title>Sorry, something went wrong.</title>", media_type="text/html")
     refusal = REFUSES_AFTER_ACCEPTING.get(fault)

@@ -10,6 +10,7 @@ import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dev.connection import cut, until_gone
 from dev.qstash.faults import Faults
 
 _PUBLISHING = ("/v2/publish/", "/v2/enqueue/", "/v2/batch")
@@ -32,10 +33,10 @@ class Misbehaviour:
             await self._pause(latency_ms / 1000)
         match fault:
             case "refuse":
-                await _cut(receive)
+                await cut(receive)
             case "lost":
                 await self._app(scope, receive, _swallow)
-                await _cut(receive)
+                await cut(receive)
             case "hang":
                 await self._hang(receive)
             case "ok" | "partial":
@@ -51,7 +52,7 @@ class Misbehaviour:
                 await _limit(send, "RateLimit", "Exceeded daily rate limit.", time.time() + 3600)
 
     async def _hang(self, receive: Receive) -> None:
-        waiting = asyncio.ensure_future(_gone(receive))
+        waiting = asyncio.ensure_future(until_gone(receive))
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -59,7 +60,7 @@ class Misbehaviour:
             stopping.cancel()
             if not waiting.done():
                 waiting.cancel()
-                await _cut(receive)
+                await cut(receive)
 
     async def _pause(self, seconds: float) -> None:
         try:
@@ -70,21 +71,6 @@ class Misbehaviour:
 
 async def _swallow(message: Message) -> None:
     """The answer that never arrives."""
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-async def _cut(receive: Receive) -> None:
-    # ASGI has no way to close a connection without an answer. uvicorn's `receive` is a method of its
-    # request cycle, which holds the transport.
-    transport = getattr(getattr(receive, "__self__", None), "transport", None)
-    if transport is None:
-        raise ConnectionResetError("this server offers no way to close a connection")
-    transport.abort()
-    await _gone(receive)
 
 
 async def _limit(send: Send, prefix: str, message: str, reset_s: float) -> None:

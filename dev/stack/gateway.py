@@ -17,8 +17,9 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from dev.connection import cut
 from dev.stack import keys
 from dev.stack.ports import HOST
 
@@ -29,7 +30,6 @@ UPSTREAM_IDLE_S = 20.0
 # As long as Supabase's own gateway (Kong) keeps an idle connection. A client that reuses one must not find it closed.
 CLIENT_IDLE_S = 75
 GRACEFUL_STOP_S = 2
-HEAD_WITHOUT_BODY: Message = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1")]}
 HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"expect", b"te", b"host"})
 
 LEGACY_KEYS = {role: keys.supabase_jwt(role) for role in ("anon", "service_role")}
@@ -123,7 +123,7 @@ class Gateway:
             async with contextlib.aclosing(answer):
                 if self._cuts.take():
                     await answer.aread()
-                    await send(HEAD_WITHOUT_BODY)
+                    await cut(receive)
                 else:
                     await _passed_on(answer)(scope, receive, send)
 

@@ -9,18 +9,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from dev.connection import is_of_this_machine
 from dev.qstash.errors import ApiError, bad_request
 from dev.qstash.routes.reading import json_body
 from dev.qstash.service import service_of
-
-_LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def _local(handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
-        if request.client is None or request.client.host not in _LOOPBACK:
+        if not is_of_this_machine(request):
             raise ApiError(403, "only from this machine")
         return await handler(request)
 
