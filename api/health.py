@@ -8,20 +8,20 @@ import os
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bearer import require_bearer
-from lib.errors import BadConfiguration
+from lib.container import container
+from lib.core.settings import presence
+from lib.errors.exceptions import BadConfiguration
 from lib.health import check_dependencies
-from lib.instance import instance
-from lib.responses import json_response
-from lib.routing import function
-from lib.settings import presence
+from lib.web.app import function
+from lib.web.auth import require_bearer
+from lib.web.responses import json_response
 
 
 async def health(request: Request) -> Response:
     """200 where all is well, else 503 with what is not."""
     body: dict[str, object] = {"status": "ok", "settings": presence(os.environ)}
     try:
-        here = instance()
+        here = container()
     except BadConfiguration as error:
         return json_response(503, body | {"status": "not_configured", "problems": error.problems})
     if "authorization" not in request.headers:

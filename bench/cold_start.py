@@ -38,8 +38,8 @@ from bench.section import Section, Tell, ratio, save
 from dev.functions import find_functions
 from dev.stack import keys
 from dev.stack.config import ROOT
-from lib.events import encode
-from lib.parse import parse_webhook
+from lib.events.model import encode
+from lib.webhooks.parser import parse_webhook
 
 ROUNDS = 21
 EMPTY = "an empty Starlette app"

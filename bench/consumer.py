@@ -23,7 +23,7 @@ from bench.processor_time import ProcessorTime
 from bench.round_trips import FIRST_PERSON, Trips, everybody_is_known, observe, signed
 from bench.section import Section, Tell, ratio
 from dev.stack import Stack
-from lib.queue import CONSUMER_PATH
+from lib.qstash.publisher import CONSUMER_PATH
 
 PLAIN, DM = "message", "message, DM, next phase"
 WORDS = {PLAIN: "Hello, is the blue one still there?", DM: "What is the price of the blue one?"}

@@ -24,7 +24,7 @@ from dev.meta import WEBHOOK_PATH, as_meta_writes
 from dev.stack import Ports, Stack, StackConfig, keys
 from dev.stack.config import ROOT
 from dev.stack.options import running
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 
 PATIENCE_S = 5.0
 """How long Meta waits for an answer (Meta, "Webhooks from Meta")."""

@@ -19,7 +19,7 @@ import msgspec
 from bench.load import Messages, Sender, Watcher, Webhook, check_all_arrived, qstash_state
 from bench.section import Tell
 from dev.stack import Stack
-from lib.parse import parse_webhook
+from lib.webhooks.parser import parse_webhook
 
 WARM_UP = 20
 """Webhooks before anything is measured."""

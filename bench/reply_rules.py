@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from lib.events import Event
-from lib.parse import parse_webhook
-from lib.patterns import Match, normal
-from lib.replies import Rule, RuleBook
+from lib.events.model import Event
+from lib.replies.patterns import Match, normal
+from lib.replies.rules import Rule, RuleBook
+from lib.webhooks.parser import parse_webhook
 
 MESSAGES = 200
 LOOPED = 20

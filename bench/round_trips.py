@@ -23,10 +23,10 @@ from dev.graph.mids import new_mid
 from dev.qstash.signing import SigningKeys
 from dev.stack import Stack, keys
 from dev.stack.config import ROOT
-from lib.events import encode
-from lib.instance import instance
-from lib.parse import parse_webhook
-from lib.queue import CONSUMER_PATH
+from lib.container import container
+from lib.events.model import encode
+from lib.qstash.publisher import CONSUMER_PATH
+from lib.webhooks.parser import parse_webhook
 
 SIGNER = SigningKeys(keys.QSTASH_CURRENT_SIGNING_KEY, keys.QSTASH_NEXT_SIGNING_KEY)
 FIRST_PERSON = 6_000_000_000_100_000
@@ -105,7 +105,7 @@ async def observe(stack: Stack, env: Mapping[str, str], words: str) -> Trips:
             status, answer = await call(app, Call("POST", CONSUMER_PATH, event, headers))
             if status != 200:
                 raise RuntimeError(f"the consumer answered {status}: {answer!r}")
-        await instance().close()
+        await container().close()
     bodies = {one.target.rsplit("/", 1)[-1]: json.loads(one.body) for one in written}
     marks = {"mid": mid, "person": person, "lease": bodies["record_event"]["p_options"]["lease_token"]}
     if "finish_effect" in bodies:
@@ -132,11 +132,11 @@ def _message(words: str, number: int) -> tuple[bytes, str, str]:
 def _own_instance(env: Mapping[str, str]) -> Iterator[None]:
     """The functions' instance of this process, with this environment; its log lines go nowhere."""
     with patch.dict(os.environ, env), contextlib.redirect_stdout(io.StringIO()):
-        instance.cache_clear()
+        container.cache_clear()
         try:
             yield
         finally:
-            instance.cache_clear()
+            container.cache_clear()
 
 
 @contextlib.contextmanager

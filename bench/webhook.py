@@ -20,8 +20,8 @@ from bench.function import BASE_URL, INGEST, WEBHOOK, App, Call, call, load, net
 from bench.memory_network import MemoryNetwork
 from bench.section import Section, Tell, ratio, save
 from dev.stack import keys
-from lib.hop import Hop
-from lib.instance import instance
+from lib.container import container
+from lib.ingest.http_client import IngestHttpClient
 
 SIZES = (1, 10, 100, 1000)
 SPENT_S = 6.0
@@ -82,8 +82,8 @@ async def _run(webhook: App, ingest: App, tell: Tell, spent_s: float) -> Section
 async def _measure(webhook: App, body: bytes, spent_s: float) -> tuple[float, float]:
     """Median seconds: ours, the floor. Taken in turns, so that what slows the machine slows both."""
     request, answer = webhook_call(body), MemoryNetwork(_results(body))
-    _hop_over(Hop(BASE_URL + INGEST, network=answer))
-    hop = Hop(BASE_URL + INGEST, network=answer)
+    _hop_over(IngestHttpClient(BASE_URL + INGEST, network=answer))
+    hop = IngestHttpClient(BASE_URL + INGEST, network=answer)
 
     async def ours() -> None:
         await _answered(webhook, request)
@@ -101,10 +101,10 @@ async def _measure(webhook: App, body: bytes, spent_s: float) -> tuple[float, fl
     return statistics.median(sides[0]), statistics.median(sides[1])
 
 
-def _hop_over(hop: Hop) -> None:
+def _hop_over(hop: IngestHttpClient) -> None:
     """From now on the instance's hop is `hop`."""
-    vars(instance()).pop("dispatcher", None)
-    vars(instance())["hop"] = hop
+    vars(container()).pop("dispatcher", None)
+    vars(container())["hop"] = hop
 
 
 async def _timed(work: Callable[[], Awaitable[None]]) -> float:
@@ -136,7 +136,7 @@ async def _whole(webhook: App, ingest: App, body: bytes) -> tuple[int, float]:
             return await call(ingest, Call("POST", INGEST, sent, BEARER))
         return 200, json.dumps([{"messageId": f"msg_{number}"} for number in range(len(json.loads(sent)))]).encode()
 
-    _hop_over(Hop(BASE_URL + INGEST))
+    _hop_over(IngestHttpClient(BASE_URL + INGEST))
     with network(reply):
         await _answered(webhook, webhook_call(webhook_body(1)))
         requests.clear()

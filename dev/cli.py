@@ -5,12 +5,12 @@ quick and one broken part does not take the others along.
 """
 
 import contextlib
-import importlib
 import shutil
 from pathlib import Path
 
 import click
 
+from dev.lazy_group import LazyCommand, LazyGroup
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.lock import LOCK_NAME, is_running
 from dev.stack.options import stack_options
@@ -19,60 +19,27 @@ from dev.stack.own import OWNERS
 BUILD_NAME = "vercel"
 """Where `dev.vercel_build` works, inside the data directory."""
 
-# name: (module, attribute, the line in `--help`)
-ELSEWHERE = {
-    "demo": (
+LAZY = {
+    "demo": LazyCommand(
         "dev.demo.command",
         "demo",
         "Post varied sample webhooks through the whole pipeline and show what landed.",
     ),
-    "chaos": (
+    "chaos": LazyCommand(
         "dev.chaos.command",
         "chaos",
         "Break everything while events arrive, and hold the tables against a model.",
     ),
-    "send": ("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
-    "replay": ("dev.replay", "replay", "Read archived events again with the parser of this checkout."),
-    "dead-letters": (
-        "dev.dead_letters",
-        "dead_letters",
-        "List, show, replay and discard what QStash gave up on; find what it lost.",
+    "send": LazyCommand("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
+    "vercel-build": LazyCommand(
+        "dev.vercel_build", "vercel_build", "Build as Vercel does, and check what each function gets."
     ),
-    "erase": ("dev.erase", "erase", "Erase what is stored of one person, or of a whole account."),
-    "retention": ("dev.retention", "retention", "Empty the raw items that are past their time."),
-    "accounts": ("dev.accounts", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."),
-    "doctor": ("dev.doctor.command", "doctor", "Check a deployment, or the local stack; each failure names its fix."),
-    "vercel-build": ("dev.vercel_build", "vercel_build", "Build as Vercel does, and check what each function gets."),
-    "qstash": ("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
-    "graph": ("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
+    "qstash": LazyCommand("dev.qstash.command", "qstash", "Run the QStash stand-in by itself."),
+    "graph": LazyCommand("dev.graph.command", "graph", "Run the Instagram Graph API stand-in by itself."),
 }
 
 
-class LazyGroup(click.Group):
-    """A group whose foreign commands are imported when they are called, not when they are listed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names."""
-        return sorted({*super().list_commands(ctx), *ELSEWHERE})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Ours, or the foreign one, imported now."""
-        if cmd_name not in ELSEWHERE:
-            return super().get_command(ctx, cmd_name)
-        module, attribute, _ = ELSEWHERE[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The list in `--help`, without importing a foreign command."""
-        rows = [(name, short_help) for name, (_, _, short_help) in ELSEWHERE.items()]
-        rows += [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(rows))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """The pipeline on a laptop: Supabase, QStash, Instagram and Vercel, all local."""
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 
 WEBHOOK_PATH = "/api/webhooks/instagram"
 

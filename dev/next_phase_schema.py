@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from dev.stack.config import ROOT
-from lib.events import Event
-from lib.plan import NEXT_PHASE_FIELDS
+from lib.events.model import Event
+from lib.processing.planner import NEXT_PHASE_FIELDS
 
 FILE: Path = ROOT / "docs" / "next-phase.schema.json"
 

@@ -11,16 +11,16 @@ import msgspec
 import yaml
 
 from dev.stack.config import ROOT
-from lib.dead_letters import FailureCallback
-from lib.erasure_store import Deauthorized, Erasure
-from lib.events import Event
+from lib.accounts.refresh import Report
+from lib.archive.retention import Expired
+from lib.dead_letters.letter import FailureCallback
+from lib.events.model import Event
 from lib.health import Check
-from lib.ingest import Result
-from lib.privacy import Receipt
-from lib.refresh import Report
-from lib.retention import Expired
-from lib.signed_request import SignedPayload
-from lib.sweep import Swept
+from lib.ingest.ingestor import Result
+from lib.privacy.erasure import Receipt
+from lib.privacy.signed_request import SignedPayload
+from lib.privacy.store import Deauthorized, Erasure
+from lib.recovery.sweeper import Swept
 
 FILE: Path = ROOT / "docs" / "openapi.yaml"
 

@@ -6,7 +6,7 @@ everything else stay as they are.
 
 from collections.abc import Iterator, Sequence
 
-from lib.payloads import time_ms
+from lib.webhooks.payload import time_ms
 
 TIMES = frozenset({"time", "timestamp", "watermark"})
 

@@ -24,7 +24,8 @@ from dev.stack.config import ROOT
 from dev.stack.environment import user_settings
 from dev.stack.options import explained
 from dev.stack.ports import HOST, Ports
-from lib.clean import BadJson, decode_json
+from lib.core.safe_json import decode_json
+from lib.errors.exceptions import BadJson
 
 ANSWER_WITHIN_S = 30.0
 MAX_SEED = 2**32 - 1

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from lib import log
-from lib.account_store import AccountToken
-from lib.accounts import NoAccess, access_to, account_of, env_token_for
-from lib.deadline import Deadline
-from lib.errors import classify
-from lib.graph_http import Credentials
-from lib.settings import Settings
+from lib.accounts.access import NoAccess, access_to, account_of, env_token_for
+from lib.accounts.store import AccountToken
+from lib.core import log
+from lib.core.deadline import Deadline
+from lib.core.settings import Settings
+from lib.database import read_answer
+from lib.errors.classify import classify
+from lib.graph.transport import Credentials
 
 if TYPE_CHECKING:
-    from lib.graph import Graph
-    from lib.instance import Instance
+    from lib.container import Container
+    from lib.graph.client import GraphClient
 
 CHECK_TIMEOUT_S = 5.0
 
@@ -30,7 +31,7 @@ MAX_TOKENS = 100
 """So many stored tokens are tried with the keys; a wrong key fails at the first."""
 
 MAX_ASKED = 3
-"""For so many accounts the Graph API is asked; whether it answers at all, the first would show."""
+"""For so many accounts the GraphClient API is asked; whether it answers at all, the first would show."""
 
 _log = log.get(__name__)
 
@@ -44,11 +45,13 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
     detail: dict[str, Any] | None = None
 
 
-async def check_dependencies(here: "Instance") -> dict[str, Check]:
-    """Asks Postgres and QStash, then, where there are tokens, tries the keys and asks Graph; each within
+async def check_dependencies(here: "Container") -> dict[str, Check]:
+    """Asks Postgres and QStash, then, where there are tokens, tries the keys and asks GraphClient; each within
     `CHECK_TIMEOUT_S`. An account that is stopped already shows in Postgres' answer and is not asked again.
     """
-    postgres, qstash, stored = await asyncio.gather(_ask(here.store.status), _ask(here.queue.ping), _stored(here))
+    postgres, qstash, stored = await asyncio.gather(
+        _ask(partial(_status, here)), _ask(here.publisher.ping), _stored(here)
+    )
     checks = {"postgres": postgres, "qstash": qstash}
     if stored:
         checks["tokens"] = _try_keys(stored, here.settings)
@@ -57,7 +60,12 @@ async def check_dependencies(here: "Instance") -> dict[str, Check]:
     return checks
 
 
-async def _stored(here: "Instance") -> list[AccountToken]:
+async def _status(here: "Container") -> dict[str, Any]:
+    """The counts of `ingestion_status`."""
+    return read_answer(await here.database.rpc("ingestion_status", {}), dict[str, Any])
+
+
+async def _stored(here: "Container") -> list[AccountToken]:
     """The stored tokens; none where Postgres does not answer, which its own check says."""
     try:
         async with Deadline.after(CHECK_TIMEOUT_S).enforced():
@@ -87,7 +95,7 @@ def _askable(stored: Sequence[AccountToken], settings: Settings) -> list[Credent
     return [access for access in accesses if not isinstance(access, NoAccess)][:MAX_ASKED]
 
 
-async def _ask_graph(graph: "Graph", askable: Sequence[Credentials]) -> Check:
+async def _ask_graph(graph: "GraphClient", askable: Sequence[Credentials]) -> Check:
     answers = await asyncio.gather(*(_ask(partial(_me, graph, one)) for one in askable))
     failed = [answer for answer in answers if not answer.ok]
     return Check(
@@ -103,7 +111,7 @@ async def _ask_graph(graph: "Graph", askable: Sequence[Credentials]) -> Check:
     )
 
 
-async def _me(graph: "Graph", one: Credentials) -> dict[str, Any]:
+async def _me(graph: "GraphClient", one: Credentials) -> dict[str, Any]:
     account = account_of(await graph.me(one, timeout_s=CHECK_TIMEOUT_S), one.flavour)
     if account is None:
         return {"account_id": one.account_id}

@@ -8,7 +8,7 @@ from typing import Any
 
 from dev.graph.world import Account
 from dev.stack import keys
-from lib.tokens import seal
+from lib.accounts.tokens import seal
 from tests.builders import CONTACT, item, new_mid, webhook
 from tests.world import World
 

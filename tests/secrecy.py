@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from dev.stack import keys
-from lib.log import JsonLines
+from lib.core.log import JsonLines
 
 OF_SETTINGS = ("SECRET", "TOKEN", "KEY")
 """A setting with such a word in its name has a secret."""

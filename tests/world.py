@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from dev.later import an_hour_passes
 from dev.stack import Stack, keys
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 
 WEBHOOK = "/api/webhooks/instagram"
 INGEST = "/api/internal/ingest-event"

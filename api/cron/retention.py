@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bearer import require_bearer
-from lib.deadline import Deadline
-from lib.instance import instance
-from lib.privacy import finish_pending
-from lib.responses import json_response
-from lib.retention import expire
-from lib.routing import function
+from lib.archive.retention import expire
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.privacy.erasure import finish_pending
+from lib.web.app import function
+from lib.web.auth import require_bearer
+from lib.web.responses import json_response
 
 ERASE_FOR_S = 25.0
 WORK_FOR_S = 45.0
@@ -24,7 +24,7 @@ WORK_FOR_S = 45.0
 
 async def retain(request: Request) -> Response:
     """200 with how many went and whether all are done; 401 for whoever is not Vercel (Vercel, "Securing cron jobs")."""
-    here, deadline = instance(), Deadline.after(WORK_FOR_S)
+    here, deadline = container(), Deadline.after(WORK_FOR_S)
     require_bearer(request, here.settings, "cron")
     await finish_pending(here.erasures, deadline=deadline.at_most(ERASE_FOR_S))
     days = here.settings.raw_retention_days

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bearer import require_bearer
-from lib.deadline import Deadline
-from lib.instance import instance
-from lib.responses import json_response
-from lib.routing import function
-from lib.sweep import sweep
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.recovery.sweeper import sweep
+from lib.web.app import function
+from lib.web.auth import require_bearer
+from lib.web.responses import json_response
 
 WORK_FOR_S = 45.0
 """A last page ends inside it, and it inside the function's maxDuration."""
@@ -21,9 +21,9 @@ WORK_FOR_S = 45.0
 
 async def take_up(request: Request) -> Response:
     """200 with what was taken up and what became of it; 401 for whoever does not hold CRON_SECRET."""
-    here, deadline = instance(), Deadline.after(WORK_FOR_S)
+    here, deadline = container(), Deadline.after(WORK_FOR_S)
     require_bearer(request, here.settings, "cron")
-    swept = await sweep(here.unfinished, here.ingestor, here.reconciler, now=datetime.now(UTC), deadline=deadline)
+    swept = await sweep(here.sweep_store, here.ingestor, here.reconciler, now=datetime.now(UTC), deadline=deadline)
     return json_response(200, swept)
 
 

@@ -8,19 +8,19 @@ import time
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.bearer import require_bearer
-from lib.deadline import Deadline
-from lib.dispatch import BUDGET_HEADER
-from lib.ingest_request import read_budget_s, read_events
-from lib.ingest_response import answer
-from lib.instance import instance
-from lib.responses import read_body
-from lib.routing import function
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.ingest.forwarder import BUDGET_HEADER
+from lib.ingest.request import read_budget_s, read_events
+from lib.ingest.response import answer
+from lib.web.app import function
+from lib.web.auth import require_bearer
+from lib.web.responses import read_body
 
 
 async def ingest(request: Request) -> Response:
     """One result an event: 200 all durable, 400 one refused for good, 503 one to be sent again."""
-    here, started_s = instance(), time.monotonic()
+    here, started_s = container(), time.monotonic()
     require_bearer(request, here.settings, "internal")
     deadline = Deadline.after(read_budget_s(request.headers.get(BUDGET_HEADER)))
     async with deadline.enforced():

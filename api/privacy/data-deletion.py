@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.deadline import Deadline
-from lib.instance import instance
-from lib.privacy import erase_on_request
-from lib.privacy_request import signed_by_meta
-from lib.responses import json_response
-from lib.routing import function
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.privacy.callback import signed_by_meta
+from lib.privacy.erasure import erase_on_request
+from lib.web.app import function
+from lib.web.responses import json_response
 
 WORK_FOR_S = 8.0
 """Somebody is waiting for the code; what is not erased by then is erased later."""
@@ -21,7 +21,7 @@ WORK_FOR_S = 8.0
 
 async def erase(request: Request) -> Response:
     """200 with a status page and a confirmation code; 401 for whoever is not Meta; 503 to be asked again."""
-    here, deadline = instance(), Deadline.after(WORK_FOR_S)
+    here, deadline = container(), Deadline.after(WORK_FOR_S)
     asked = await signed_by_meta(request, here.settings, deadline=deadline)
     return json_response(
         200, await erase_on_request(asked, here.settings, here.erasures, now=datetime.now(UTC), deadline=deadline)

@@ -6,25 +6,25 @@ Wiring only: authenticate, decode, store, answer. Must not know the shape of a f
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.dead_letters import read_failure, what_failed
-from lib.deadline import Deadline
-from lib.delivery import authenticated
-from lib.instance import instance
-from lib.queue import FAILURE_PATH
-from lib.responses import json_response
-from lib.routing import function
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.dead_letters.letter import read_failure, what_failed
+from lib.qstash.delivery import authenticated
+from lib.qstash.publisher import FAILURE_PATH
+from lib.web.app import function
+from lib.web.responses import json_response
 
 FINISH_WITHIN_S = 25.0
 
 
 async def keep(request: Request) -> Response:
     """200 once the dead letter is stored, or was before; 401 for a bad signature."""
-    here, deadline = instance(), Deadline.after(FINISH_WITHIN_S)
+    here, deadline = container(), Deadline.after(FINISH_WITHIN_S)
     delivery = await authenticated(request, here.settings, path=FAILURE_PATH, deadline=deadline)
     try:
         letter = read_failure(delivery.body)
         async with deadline.enforced():
-            is_new = await here.store.store_dead_letter(letter)
+            is_new = await here.dead_letters.store(letter)
     except Exception as error:
         return delivery.failed(error)
     verdict = "stored" if is_new else "duplicate"

@@ -6,13 +6,13 @@ Wiring only: authenticate, decode, process, answer. Must not know what processin
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lib.deadline import Deadline
-from lib.delivery import authenticated
-from lib.ingest_request import read_event
-from lib.instance import instance
-from lib.queue import CONSUMER_PATH
-from lib.responses import json_response
-from lib.routing import function
+from lib.container import container
+from lib.core.deadline import Deadline
+from lib.ingest.request import read_event
+from lib.qstash.delivery import authenticated
+from lib.qstash.publisher import CONSUMER_PATH
+from lib.web.app import function
+from lib.web.responses import json_response
 
 FINISH_WITHIN_S = 25.0
 """Inside the 30 s QStash waits, inside the function's maxDuration: we answer 500 before we are cut off."""
@@ -20,7 +20,7 @@ FINISH_WITHIN_S = 25.0
 
 async def consume(request: Request) -> Response:
     """200 processed or duplicate; 489 never again; 500 or 503 once more; 401 for a bad signature."""
-    here, deadline = instance(), Deadline.after(FINISH_WITHIN_S)
+    here, deadline = container(), Deadline.after(FINISH_WITHIN_S)
     delivery = await authenticated(request, here.settings, path=CONSUMER_PATH, deadline=deadline)
     try:
         event = read_event(delivery.body)

@@ -63,7 +63,7 @@ def chaos(
 
     A local stack of its own suffers a schedule of faults: functions killed in the midst of a request, Postgres and
     PostgREST stopped, every fault of QStash and Instagram, answers lost. Meta tells again what was not taken, in
-    other batches. Then Meta, QStash, the sweeper and `dead-letters replay` finish what they can, and every row is
+    other batches. Then Meta, QStash, the sweeper and `dead-letters retry` finish what they can, and every row is
     compared. The same seed gives the same schedule and the same events.
 
     The exit status is 0 only if nothing was lost, doubled, sent twice or judged wrongly.

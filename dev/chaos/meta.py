@@ -20,7 +20,7 @@ import httpx
 from dev.chaos.model import envelope
 from dev.chaos.traffic import Told
 from dev.meta import WEBHOOK_PATH, as_meta_writes
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 
 PATIENCE_S = 5.0
 AT_ONCE = 6

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from dev.chaos.traffic import LOCKED_OUT, REFUSED, Told
-from lib.events import Event
-from lib.parse import parse_webhook
+from lib.events.model import Event
+from lib.webhooks.parser import parse_webhook
 
 NEXT_PHASE_KINDS_LEFT_OUT = frozenset({"unknown"})
 

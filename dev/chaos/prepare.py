@@ -11,15 +11,15 @@ import psycopg
 from dev.chaos.outside import ECHOES
 from dev.chaos.traffic import LOCKED_OUT, RULES, Told
 from dev.stack import Stack
-from lib.account_store import AccountStore
-from lib.accounts import Account
-from lib.instance import Instance
-from lib.tokens import seal
+from lib.accounts.access import Account
+from lib.accounts.store import AccountStore
+from lib.accounts.tokens import seal
+from lib.container import Container
 
 EXPIRED_TOKEN = "EXPIRED-long-ago"
 
 
-async def prepare(stack: Stack, here: Instance, told: Iterable[Told], *, outside_url: str) -> None:
+async def prepare(stack: Stack, here: Container, told: Iterable[Told], *, outside_url: str) -> None:
     """Writes and switches everything. For a stack on which nothing has happened yet."""
     with psycopg.connect(stack.dsn, autocommit=True) as database, database.cursor() as cursor:
         cursor.executemany(

@@ -13,16 +13,16 @@ from typing import Any
 import httpx
 import psycopg
 
+from cli.patience import patiently
+from cli.redriving import Tally, work_off
 from dev.chaos.meta import Meta
 from dev.chaos.watch import Watch
 from dev.later import an_hour_passes
-from dev.patience import patiently
-from dev.redriving import Tally, work_off
 from dev.stack import Stack, StackError, keys
-from lib.dead_letter_store import DeadLetter, LetterFilter
-from lib.deadline import Deadline
-from lib.instance import Instance
-from lib.redrive import Outcome
+from lib.container import Container
+from lib.core.deadline import Deadline
+from lib.dead_letters.store import DeadLetter, LetterFilter
+from lib.recovery.redrive import Outcome
 
 QUIET_WITHIN_S = 240.0
 POLL_S = 0.1
@@ -33,7 +33,7 @@ SWEEP_PATH = "/api/cron/sweep"
 Say = Callable[[str], Awaitable[None]]
 
 
-async def recover(stack: Stack, here: Instance, meta: Meta, watch: Watch, say: Say) -> None:
+async def recover(stack: Stack, here: Container, meta: Meta, watch: Watch, say: Say) -> None:
     """Returns when everything has come to its end, or the rounds are used up: what is open then is for the judge.
 
     Raises `StackError` when it does not get quiet.
@@ -96,9 +96,9 @@ async def _sweep(stack: Stack) -> None:
         (await http.get(stack.functions_url + SWEEP_PATH, headers=headers)).raise_for_status()
 
 
-async def _replay(here: Instance) -> None:
+async def _replay(here: Container) -> None:
     async def treat(letter: DeadLetter) -> Outcome:
-        return await here.redriver.replay(letter, deadline=Deadline.after(REPLAY_WITHIN_S))
+        return await here.redriver.retry(letter, deadline=Deadline.after(REPLAY_WITHIN_S))
 
     wanted = LetterFilter(state="open", until=datetime.now(UTC))
     await work_off(here.dead_letters, wanted, treat, Tally(), lambda: None)

@@ -23,9 +23,9 @@ from dev.chaos.story import Happened, Plan, Story
 from dev.chaos.traffic import Told, traffic
 from dev.chaos.watch import Watch
 from dev.stack import Stack, StackConfig, keys
-from lib.instance import Instance
-from lib.queue import CONSUMER_PATH, EVENT_LABEL, FAILURE_PATH
-from lib.settings import load
+from lib.container import Container
+from lib.core.settings import load
+from lib.qstash.publisher import CONSUMER_PATH, EVENT_LABEL, FAILURE_PATH
 
 SAMPLE_EVERY_S = 0.5
 PUBLISH_AGAIN_S = 0.3
@@ -50,7 +50,7 @@ class Run:
 
     async def run(self) -> Story:
         """The run. Raises `StackError` when a part of the stack can't be mended."""
-        here = Instance(load(self._stack.env))
+        here = Container(load(self._stack.env))
         self.story.webhooks = self._meta.tally
         beside: list[asyncio.Task[None]] = []
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from lib.replies import Rule
+from lib.replies.rules import Rule
 
 ACCOUNTS = ("17841400000000071", "17841400000000072")
 """With tokens that work."""

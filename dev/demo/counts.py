@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from dev.demo.story import RULES, Post
-from lib.events import Comment, Echo, Event, Mention, Message, Postback, Reaction
-from lib.replies import RuleBook
+from lib.events.model import Comment, Echo, Event, Mention, Message, Postback, Reaction
+from lib.replies.rules import RuleBook
 
 Rows: TypeAlias = Sequence[Mapping[str, Any]]
 Snapshot: TypeAlias = Mapping[str, Rows]

@@ -19,7 +19,7 @@ from psycopg.rows import dict_row
 from dev.demo.counts import Snapshot
 from dev.meta import WEBHOOK_PATH, Answer, post_webhook
 from dev.stack import Stack, StackError
-from lib.replies import Rule
+from lib.replies.rules import Rule
 
 QUIET_WITHIN_S = 60.0
 """Longer than QStash's first two retries take; what has not landed by then is counted as missing."""

@@ -10,10 +10,10 @@ from dev.graph.mids import new_mid
 from dev.meta import as_meta_writes
 from dev.redate import redate
 from dev.sample_files import samples
-from lib.clean import decode_json
-from lib.events import Comment, Event
-from lib.parse import parse_webhook
-from lib.replies import Rule
+from lib.core.safe_json import decode_json
+from lib.events.model import Comment, Event
+from lib.replies.rules import Rule
+from lib.webhooks.parser import parse_webhook
 
 ACCOUNT = "17841478214963307"
 MARA = "1038472915560274"

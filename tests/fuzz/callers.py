@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from dev.qstash.signing import SigningKeys
 from dev.stack import keys
-from lib.signatures import sign_hub
-from lib.signed_request import sign_request
+from lib.privacy.signed_request import sign_request
+from lib.webhooks.signature import sign_hub
 from tests.world import CONSUMER, FAILURE, HEALTH, INGEST, SWEEP, WEBHOOK
 
 Who: TypeAlias = Literal["right", "stranger", "borrower", "nobody"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib.instance import instance
+from lib.container import container
 from tests.fuzz.effort import IS_LONG
 from tests.fuzz.inside import Inside
 from tests.fuzz.rig import Rig
@@ -45,7 +45,7 @@ def inside(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
     handlers, level = root.handlers[:], root.level
     for name, value in rig.world.stack.env.items():
         monkeypatch.setenv(name, value)
-    instance.cache_clear()
+    container.cache_clear()
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         monkeypatch.setattr(sys, "stdout", nowhere)
         functions = Inside()
@@ -53,7 +53,7 @@ def inside(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inside]:
         functions.close()
         root.handlers[:] = handlers
         root.setLevel(level)
-    instance.cache_clear()
+    container.cache_clear()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -11,7 +11,7 @@ import httpx
 
 from dev.functions import find_functions
 from dev.stack.config import ROOT
-from lib.instance import instance
+from lib.container import container
 
 HOST = "http://functions.example"
 
@@ -29,7 +29,7 @@ class Inside:
 
     def close(self) -> None:
         """Closes the connections of the functions."""
-        self._runner.run(instance().close())
+        self._runner.run(container().close())
         self._runner.close()
 
     def send(

@@ -11,7 +11,7 @@ import tracemalloc
 from random import Random
 
 from dev.stack import keys
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 from tests.fuzz.inside import Inside
 from tests.fuzz.mutations import WEBHOOKS, damaged
 from tests.world import WEBHOOK

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from random import Random
 
 from dev.sample_files import samples
-from lib.events import encode
-from lib.parse import parse_body
-from lib.webhook_request import read_payload
+from lib.events.model import encode
+from lib.webhooks.parser import parse_body
+from lib.webhooks.request import read_payload
 
 WEBHOOKS = [sample.path.read_bytes() for sample in samples()]
 EVENTS = [

@@ -19,7 +19,7 @@ from schemathesis.specs.openapi.checks import (
 
 from dev import openapi
 from dev.stack import keys
-from lib.dispatch import BUDGET_HEADER
+from lib.ingest.forwarder import BUDGET_HEADER
 from tests.fuzz.callers import DELETION, FORMS, STATUS, WHO, Who, is_kept_out, shown
 from tests.fuzz.effort import thorough
 from tests.fuzz.rig import Rig

@@ -1,4 +1,4 @@
-"""The Graph stand-in and a webhook receiver under real servers, and `lib.graph` as their client."""
+"""The GraphClient stand-in and a webhook receiver under real servers, and `lib.graph` as their client."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dev.graph import GraphConfig, create_app
-from lib.graph import Credentials, Graph
+from lib.graph.client import GraphClient
+from lib.graph.transport import Credentials
 
 APP_SECRET = "the-app-secret"
 ACCOUNT = "17841400000000001"
@@ -86,8 +87,8 @@ class Meta:
     webhooks: Webhooks
     admin: httpx.Client
 
-    def ask(self, action: Callable[[Graph], Awaitable[Result]]) -> Result:
-        """What `action` comes to, with a `Graph` of its own."""
+    def ask(self, action: Callable[[GraphClient], Awaitable[Result]]) -> Result:
+        """What `action` comes to, with a `GraphClient` of its own."""
 
         async def run() -> Result:
             async with httpx.AsyncClient(verify=False) as http:  # plain HTTP: saves loading the CAs
@@ -95,8 +96,8 @@ class Meta:
 
         return asyncio.run(run())
 
-    def graph(self, http: httpx.AsyncClient) -> Graph:
-        return Graph(http, version="v26.0", instagram_url=self.url, facebook_url=self.url)
+    def graph(self, http: httpx.AsyncClient) -> GraphClient:
+        return GraphClient(http, version="v26.0", instagram_url=self.url, facebook_url=self.url)
 
     def send(self, text: str = "Hello", *, to: str = PERSON, timeout_s: float = 5.0, **changes: Any) -> str:
         creds = credentials(**changes)

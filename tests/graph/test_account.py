@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from lib.errors import GraphError, GraphTransportError, InvalidPayload, classify
-from lib.graph import Graph
+from lib.errors.classify import classify
+from lib.errors.exceptions import GraphError, GraphTransportError, InvalidPayload
+from lib.graph.client import GraphClient
 from tests.graph.conftest import ACCOUNT, APP_SECRET, PERSON, TOKEN, Meta, credentials
 
 
@@ -93,7 +94,7 @@ def failure_of(action: Callable[[], object]) -> Exception | None:
     return None
 
 
-CALLS: dict[str, Callable[[Graph], Awaitable[object]]] = {
+CALLS: dict[str, Callable[[GraphClient], Awaitable[object]]] = {
     "send": lambda graph: graph.send(
         credentials(app_secret=APP_SECRET), recipient={"id": PERSON}, message={"text": "Hi"}, timeout_s=0.5
     ),

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lib.errors import GraphTransportError
+from lib.errors.exceptions import GraphTransportError
 from tests.graph.conftest import ACCOUNT, APP_SECRET, PERSON, Meta, credentials
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from lib.errors import GraphError, GraphTransportError, InvalidPayload, classify
-from lib.graph import ProfileData
+from lib.errors.classify import classify
+from lib.errors.exceptions import GraphError, GraphTransportError, InvalidPayload
+from lib.graph.client import ProfileData
 from tests.graph.conftest import PERSON, Meta, credentials
 
 

@@ -3,8 +3,10 @@
 import httpx
 import pytest
 
-from lib.errors import GraphError, GraphTransportError, InvalidPayload, Verdict, classify
-from lib.pace import Usage
+from lib.errors.classify import classify
+from lib.errors.exceptions import GraphError, GraphTransportError, InvalidPayload
+from lib.errors.verdict import Verdict
+from lib.graph.usage import Usage
 from tests.graph.conftest import ACCOUNT, PERSON, Meta, credentials
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lib.graph import bound_text
+from lib.replies.text_limit import bound_text
 
 FAMILY = "👨‍👩‍👧‍👦"
 WELSH_FLAG = "🏴󠁧󠁢󠁷󠁬󠁳󠁿"

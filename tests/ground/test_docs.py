@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from dev.cli import cli
-from lib.variables import NEEDED, OF_VERCEL, OPTIONAL
+from cli.main import cli as deployment_cli
+from dev.cli import cli as laptop_cli
+from lib.core.env_vars import NEEDED, OF_VERCEL, OPTIONAL
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -25,16 +26,16 @@ OTHERS = {
 }
 """Words in capitals that are no variable of the functions."""
 
-COMMAND = re.compile(r"python -m dev +((?:(?! #)[^`|<>&;)\n])+)")
+COMMAND = re.compile(r"python -m (dev|cli) +((?:(?! #)[^`|<>&;)\n])+)")
 VARIABLE = re.compile(r"(?<![\w*])[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+(?![\w*])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 
 
-def wrong_in(command: str) -> str:
-    """What the command line does not know of `command`, the words after `python -m dev`; "" where it knows it all."""
-    found: click.Command = cli
+def wrong_in(package: str, command: str) -> str:
+    """Returns the first word of `command` that `python -m package` does not know, or "" if it knows all."""
+    found: click.Command = {"dev": laptop_cli, "cli": deployment_cli}[package]
     for word in shlex.split(command):
         name = word.partition("=")[0]
         if name.startswith("-"):
@@ -66,8 +67,8 @@ def goes_nowhere(page: Path, link: str) -> bool:
 
 @BY_PAGE
 def test_every_command_that_is_named_exists_with_its_options(page: Path) -> None:
-    commands = [text for text in COMMAND.findall(page.read_text(encoding="utf-8")) if re.match("[a-z-]", text)]
-    assert {text: wrong for text in commands if (wrong := wrong_in(text))} == {}
+    commands = [found for found in COMMAND.findall(page.read_text(encoding="utf-8")) if re.match("[a-z-]", found[1])]
+    assert {text: wrong for package, text in commands if (wrong := wrong_in(package, text))} == {}
 
 
 @BY_PAGE
@@ -84,17 +85,18 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "wrong"),
+    ("package", "command", "wrong"),
     [
-        ("accounts add --flavour facebook", ""),
-        ("accounts remove", "remove"),
-        ("doctor --link https://example.com", "--link"),
-        ("dead-letters replay ID --all", ""),
-        ("teleport", "teleport"),
+        ("cli", "accounts add --flavour facebook", ""),
+        ("cli", "accounts remove", "remove"),
+        ("cli", "doctor --link https://example.com", "--link"),
+        ("cli", "dead-letters retry ID --all", ""),
+        ("dev", "doctor", "doctor"),
+        ("dev", "teleport", "teleport"),
     ],
 )
-def test_a_command_that_does_not_exist_would_be_found(command: str, wrong: str) -> None:
-    assert wrong_in(command) == wrong
+def test_a_command_that_does_not_exist_would_be_found(package: str, command: str, wrong: str) -> None:
+    assert wrong_in(package, command) == wrong
 
 
 def test_the_guide_names_commands_variables_and_links_to_check() -> None:

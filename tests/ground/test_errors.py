@@ -30,11 +30,12 @@ from qstash.errors import (
 from qstash.http import raise_for_non_ok_status
 from starlette.requests import ClientDisconnect
 
-from lib import errors
-from lib.clean import BadJson
-from lib.error_tables import BY_DATABASE_CODE, BY_TYPE
-from lib.errors import (
+from lib.errors import classify as errors
+from lib.errors.classify import classify
+from lib.errors.exceptions import (
     BadConfiguration,
+    BadJson,
+    BodyTooLarge,
     DeadlineExceeded,
     GraphError,
     GraphTransportError,
@@ -43,11 +44,10 @@ from lib.errors import (
     QueueRejected,
     SendDelayed,
     UnreadableAnswer,
-    Verdict,
-    classify,
 )
-from lib.graph_verdicts import BY_CODE, BY_SUBCODE
-from lib.responses import BodyTooLarge
+from lib.errors.graph_codes import BY_CODE, BY_SUBCODE
+from lib.errors.tables import BY_DATABASE_CODE, BY_TYPE
+from lib.errors.verdict import Verdict
 from tests.parse.strategies import json_values
 
 SECRET = "Zq7-pssst-dear-diary"
@@ -786,8 +786,8 @@ def test_every_code_is_documented() -> None:
 
 def test_importing_errors_loads_no_client_library() -> None:
     script = (
-        "import sys, lib.errors\n"
-        "lib.errors.classify(RuntimeError())\n"
+        "import sys, lib.errors.classify\n"
+        "lib.errors.classify.classify(RuntimeError())\n"
         "clients = {'httpx', 'qstash', 'postgrest', 'supabase', 'starlette', 'pydantic'}\n"
         "print(sorted(clients & {name.partition('.')[0] for name in sys.modules}))"
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lib import log
+from lib.core import log
 
 Lines = Callable[[], list[dict[str, object]]]
 

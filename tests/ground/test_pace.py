@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.pace import HOLD_FROM, HOLD_S, SLOW_FROM, Limit, Usage, hold_s, limits_at, read_usage
+from lib.graph.usage import HOLD_S, Usage, read_usage
+from lib.processing.rate_limit import HOLD_FROM, SLOW_FROM, Limit, hold_s, limits_at
 
 PERCENT = st.floats(0, 200)
 

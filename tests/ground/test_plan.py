@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from lib.events import Event
-from lib.parse import parse_webhook
-from lib.plan import effects_of, next_phase_payload
-from lib.replies import Rule, RuleBook
-from lib.reply_message import Attachment
-from lib.settings import Settings, load
+from lib.core.settings import Settings, load
+from lib.events.model import Event
+from lib.processing.planner import next_phase_payload, plan_effects
+from lib.replies.message import Attachment
+from lib.replies.rules import Rule, RuleBook
+from lib.webhooks.parser import parse_webhook
 from tests.builders import comment, echo, item, message, new_mid, reaction, webhook
 from tests.ground.test_settings import COMPLETE
 
@@ -33,7 +33,7 @@ def event(one: dict[str, Any], *, under: str = "messaging", account: str = "1784
 
 def test_the_best_reply_comes_first_and_the_next_phase_last() -> None:
     mid = new_mid()
-    effects = effects_of(event(message("price", mid=mid)), RULES, settings(PHASE3_URL="https://next.example/in"))
+    effects = plan_effects(event(message("price", mid=mid)), RULES, settings(PHASE3_URL="https://next.example/in"))
     assert [effect.effect_id for effect in effects] == [
         f"dm:ig_msg_{mid}:2",
         f"dm:ig_msg_{mid}:1",
@@ -43,12 +43,12 @@ def test_the_best_reply_comes_first_and_the_next_phase_last() -> None:
 
 def test_a_delivery_that_is_repeated_plans_the_same_effects() -> None:
     one = message("price")
-    first, second = (effects_of(event(one), RULES, settings(PHASE3_URL="https://next.example/in")) for _ in range(2))
+    first, second = (plan_effects(event(one), RULES, settings(PHASE3_URL="https://next.example/in")) for _ in range(2))
     assert first == second
 
 
 def test_an_effect_carries_the_whole_message_and_what_the_database_has_to_decide() -> None:
-    greeting, answer = effects_of(event(message("price")), RULES, settings())
+    greeting, answer = plan_effects(event(message("price")), RULES, settings())
     assert greeting.payload == {"attachments": [{"type": "image", "payload": {"url": "https://x.example/hi.png"}}]}
     assert (greeting.first_message, greeting.rule_account_id, greeting.cooldown_s) == (True, None, 0)
     assert answer.payload == {"text": "20."}
@@ -56,12 +56,12 @@ def test_an_effect_carries_the_whole_message_and_what_the_database_has_to_decide
 
 
 def test_a_comment_is_answered_by_a_private_reply() -> None:
-    (effect,) = effects_of(event(comment("hi", comment_id="178501"), under="changes"), RULES, settings())
+    (effect,) = plan_effects(event(comment("hi", comment_id="178501"), under="changes"), RULES, settings())
     assert (effect.kind, effect.effect_id) == ("private_reply", "dm:ig_cmt_178501:3")
 
 
 def test_replies_can_be_off_without_the_next_phase() -> None:
-    (effect,) = effects_of(
+    (effect,) = plan_effects(
         event(message("price")), RULES, settings(REPLIES_MODE="off", PHASE3_URL="https://next.example/in")
     )
     assert effect.kind == "next_phase"
@@ -69,7 +69,7 @@ def test_replies_can_be_off_without_the_next_phase() -> None:
 
 @pytest.mark.parametrize("one", [event(echo("price")), event(reaction("m_1"))], ids=lambda one: one.kind)
 def test_events_that_are_not_answered_go_to_the_next_phase_too(one: Event) -> None:
-    (effect,) = effects_of(one, RULES, settings(PHASE3_URL="https://next.example/in"))
+    (effect,) = plan_effects(one, RULES, settings(PHASE3_URL="https://next.example/in"))
     assert effect.kind == "next_phase"
 
 
@@ -79,7 +79,7 @@ def test_events_that_are_not_answered_go_to_the_next_phase_too(one: Event) -> No
     ids=["unknown", "test"],
 )
 def test_what_nobody_understands_and_the_dashboards_test_do_not(one: Event) -> None:
-    assert effects_of(one, RULES, settings(PHASE3_URL="https://next.example/in")) == []
+    assert plan_effects(one, RULES, settings(PHASE3_URL="https://next.example/in")) == []
 
 
 def test_the_next_phase_gets_the_event_without_metas_own_item() -> None:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.events import Event
-from lib.parse import parse_webhook
-from lib.patterns import Match, Pattern, Patterns, normal
-from lib.replies import Rule, RuleBook, Trigger, may_be_answered
-from lib.reply_message import Attachment, Choice, filled_in, render
+from lib.events.model import Event
+from lib.replies.message import Attachment, Choice, filled_in, render
+from lib.replies.patterns import Match, Pattern, Patterns, normal
+from lib.replies.rules import Rule, RuleBook, Trigger, may_be_answered
+from lib.webhooks.parser import parse_webhook
 from tests.builders import comment, echo, edit, item, message, postback, reaction, read, unsend, webhook
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import BadConfiguration
-from lib.instance import Instance
-from lib.settings import load, presence
-from lib.variables import DEFAULTS, NEEDED, OF_VERCEL, OPTIONAL, WHERE
+from lib.container import Container
+from lib.core.env_vars import DEFAULTS, NEEDED, OF_VERCEL, OPTIONAL, WHERE
+from lib.core.settings import load, presence
+from lib.errors.exceptions import BadConfiguration
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -157,7 +157,7 @@ def test_without_encryption_a_setting_may_lead_to_this_machine(url: str) -> None
 def test_settings_show_no_value_of_theirs_where_they_are_shown() -> None:
     settings = load({**COMPLETE, **{name: f"s3cr3t-{name}" for name in COMPLETE if name != "SUPABASE_URL"}})
     assert "s3cr3t" in settings.internal_api_secret
-    assert "s3cr3t" not in f"{settings} {settings!r} {[settings]} {vars(Instance(settings))}"
+    assert "s3cr3t" not in f"{settings} {settings!r} {[settings]} {vars(Container(settings))}"
 
 
 def test_a_receiver_may_have_a_query_in_its_url() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.signatures import sign_hub, valid_challenge, verify_bearer, verify_challenge_token, verify_hub
+from lib.web.auth import verify_bearer
+from lib.webhooks.signature import sign_hub, valid_challenge, verify_challenge_token, verify_hub
 
 SECRETS = ("current", "previous")
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import InvalidPayload
-from lib.signed_request import SignedRequest, read_signed, sign_request, signed_request_in, verified
+from lib.errors.exceptions import InvalidPayload
+from lib.privacy.signed_request import SignedRequest, read_signed, sign_request, signed_request_in, verified
 
 SECRETS = ("current", "previous")
 

@@ -10,8 +10,9 @@ from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import BadConfiguration, TokenUnreadable, classify
-from lib.tokens import is_under_first_key, seal, unseal
+from lib.accounts.tokens import is_under_first_key, seal, unseal
+from lib.errors.classify import classify
+from lib.errors.exceptions import BadConfiguration, TokenUnreadable
 
 ACCOUNT, OTHER = "17841400000000001", "17841400000000002"
 TOKEN = "IGAA-very-secret"
@@ -90,6 +91,6 @@ def test_an_unreadable_token_is_permanent_and_its_error_shows_neither_token_nor_
 
 
 def test_the_cipher_is_not_loaded_before_a_token_is_read() -> None:
-    loaded = "import sys, lib.tokens, lib.accounts; print('cryptography' in sys.modules)"
+    loaded = "import sys, lib.accounts.tokens, lib.accounts.access; print('cryptography' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

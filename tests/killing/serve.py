@@ -18,10 +18,10 @@ from starlette.types import Message, Scope
 
 from dev.functions import Platform
 from dev.stack.config import ROOT
-from lib import effects
-from lib.instance import instance
-from lib.queue import CONSUMER_PATH
-from lib.store import Store, connect
+from lib.container import container
+from lib.database import Database, connect
+from lib.processing import sender as effects
+from lib.qstash.publisher import CONSUMER_PATH
 from tests.killing.delivery import Answer, Delivery, Journal
 
 SEND_TIMEOUT_S = 2.0
@@ -105,9 +105,9 @@ class Handler(BaseHTTPRequestHandler):
 
 async def _load() -> None:
     """Imports what a request would, by asking the database something over connections that are closed again."""
-    store = Store(instance().settings)
-    await store.status()
-    await store.close()
+    database = Database(container().settings)
+    await database.rpc("ingestion_status", {})
+    await database.close()
 
 
 def main(port: str, journals: str, dsn: str) -> None:
@@ -116,9 +116,9 @@ def main(port: str, journals: str, dsn: str) -> None:
     platform = Platform(ROOT, eager=True)
     asyncio.run(_load())
     # A client takes longer to make (its certificates) than a request takes, and opens nothing by itself.
-    here = instance()
-    here.store._http, here.store._client = connect(here.settings)
-    _ = here.processor, here.dispatcher, here.queue._client()
+    here = container()
+    here.database._http, here.database._client = connect(here.settings)
+    _ = here.processor, here.forwarder, here.publisher._client()
     gc.freeze()
     with Server(int(port), platform, Path(journals), dsn) as server:
         server.serve_forever(poll_interval=0.05)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dev.stack import keys
-from lib.reconcile import ours
-from lib.reconcile_store import ShownMessage
+from lib.recovery.reconcile_store import ConversationMessage
+from lib.recovery.reconciler import sent_by_us
 from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, webhook
 from tests.world import HEALTH, World
 
@@ -152,8 +152,10 @@ def test_without_a_token_nothing_is_asked(world: World) -> None:
 
 
 def test_what_we_sent_is_told_from_what_they_sent_and_what_nobody_can_tell() -> None:
-    assert ours(SHOWN, CONTACT) == ShownMessage("m_1", "20.", datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC))
-    assert ours({**SHOWN, "from": {"id": "178414000000"}}, CONTACT) is not None, "whichever of our ids it is"
+    assert sent_by_us(SHOWN, CONTACT) == ConversationMessage(
+        "m_1", "20.", datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC)
+    )
+    assert sent_by_us({**SHOWN, "from": {"id": "178414000000"}}, CONTACT) is not None, "whichever of our ids it is"
     unusable: list[dict[str, Any]] = [
         {"from": THEIRS},
         {"from": None},
@@ -166,4 +168,4 @@ def test_what_we_sent_is_told_from_what_they_sent_and_what_nobody_can_tell() -> 
         {"created_time": "2026-11-24T15:47:17"},
         {"created_time": 1764000000},
     ]
-    assert [other for other in unusable if ours({**SHOWN, **other}, CONTACT) is not None] == []
+    assert [other for other in unusable if sent_by_us({**SHOWN, **other}, CONTACT) is not None] == []

@@ -17,7 +17,7 @@ from dev.functions import find_functions
 from dev.stack.config import ROOT
 from dev.vercel_build import Built, build, copy_project, project_files, read, wrong_with
 from lib.health import CHECK_TIMEOUT_S
-from lib.ingest_request import LONGEST_BUDGET_S
+from lib.ingest.request import LONGEST_BUDGET_S
 
 CONFIG: dict[str, Any] = json.loads((ROOT / "vercel.json").read_text(encoding="utf-8"))
 ROUTES = sorted((ROOT / "api").rglob("*.py"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dev.redate import redate
 from dev.sample_files import samples
-from lib.payloads import time_ms
+from lib.webhooks.payload import time_ms
 
 NOW_MS = 1_795_000_000_123
 

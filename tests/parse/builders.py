@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lib.parse import parse_webhook
+from lib.webhooks.parser import parse_webhook
 
 ACCOUNT = "17841478214963307"
 PERSON = "1038472915560274"

@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.clean import clean
-from lib.events import decode, encode
-from lib.parse import check_envelope, parse_body, parse_webhook
+from lib.core.safe_json import clean
+from lib.events.model import decode, encode
+from lib.webhooks.parser import check_envelope, parse_body, parse_webhook
 from tests.parse.builders import ACCOUNT, RECEIVED_AT, body, entry
 from tests.parse.strategies import changes, json_values, messaging_items, payloads
 

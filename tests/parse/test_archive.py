@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.archive import ArchivedEvent, reread
-from lib.events import Event, Unknown
-from lib.parse import parse_webhook
-from lib.payloads import EVENT_KEYS, ITEM_KEYS
+from lib.events.model import Event, Unknown
+from lib.webhooks.parser import parse_webhook
+from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS
+from lib.webhooks.reparse import ArchivedEvent, reparse
 from tests.parse.builders import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, body, change, from_account, item
 from tests.parse.strategies import changes, json_values, messaging_items
 from tests.parse.test_samples import CAPTURED, OWN, _events, _index
@@ -63,14 +63,14 @@ def test_whatever_came_in_is_read_again_as_it_was(
     account: Any, time: Any, messaging: list[Any], standby: list[Any], changed: list[Any]
 ) -> None:
     for event in read({"id": account, "time": time, "messaging": messaging, "standby": standby, "changes": changed}):
-        assert reread(archived(event)) == event
+        assert reparse(archived(event)) == event
 
 
 @given(FLAT, TIMES)
 @settings(max_examples=100)
 def test_what_lay_flat_on_an_entry_is_read_again_as_it_was(flat: dict[str, Any], time: Any) -> None:
     for event in read({**flat, "id": ACCOUNT, "time": time}):
-        assert reread(archived(event)) == event
+        assert reparse(archived(event)) == event
 
 
 @pytest.mark.parametrize("folder", [OWN, CAPTURED], ids=["own", "captured"])
@@ -78,27 +78,27 @@ def test_every_sample_is_read_again_as_it_was(folder: Any) -> None:
     events = [event for listed in _index(folder) for event in _events(folder, listed["file"])]
     if not events:
         pytest.skip("no shared/samples/INDEX.json beside the project: captured bodies are not part of it")
-    assert [reread(archived(event)) for event in events] == events
+    assert [reparse(archived(event)) for event in events] == events
 
 
 def test_a_comment_stays_where_its_notification_had_put_it() -> None:
     [event] = read({"id": ACCOUNT, "time": SENT_AT // 1000, "changes": [change("comments", {"id": "c1"})]})
     assert event.occurred_at == SENT_AT // 1000 * 1000 != event.received_at
-    assert reread(archived(event)) == event
+    assert reparse(archived(event)) == event
 
 
 @pytest.mark.parametrize("time", [SENT_AT // 1000, SENT_AT, "1789376400", None, "2021-09-08T06:34:04+0000"])
 def test_counts_of_a_story_keep_the_id_that_has_the_sending_time_in_it(time: Any) -> None:
     counts = change("story_insights", {"media_id": "1", "reach": 3})
     [event] = read({"id": ACCOUNT, "time": time, "changes": [counts]})
-    again = reread(archived(event))
+    again = reparse(archived(event))
     assert again == event
     assert event.event_id.startswith("ig_si_1_")
 
 
 def test_an_event_that_was_given_the_professional_id_of_the_account_keeps_its_own_id() -> None:
     [event] = read({"id": "5550001", "messaging": [item(read={"mid": "m1"})]})
-    again = reread(archived(event, account_id=ACCOUNT))
+    again = reparse(archived(event, account_id=ACCOUNT))
     assert again is not None
     assert (again.event_id, again.account_id) == (event.event_id, ACCOUNT)
     assert (again.contact_id, again.direction) == (PERSON, "inbound")
@@ -110,13 +110,13 @@ def test_an_entry_without_an_id_leaves_the_account_where_the_parties_put_it(cont
     nobodys: dict[str, Any] = {"app_roles": {}}
     for one in (item(message={"mid": "m1"}), ours, nobodys):
         [event] = read({container: [one]})
-        assert reread(archived(event)) == event
+        assert reparse(archived(event)) == event
 
 
 def test_words_taken_out_by_an_unsend_change_neither_kind_nor_id() -> None:
     redacted = item(message_edit={"mid": "m1"})
     [event] = read({"id": ACCOUNT, "messaging": [item(message_edit={"mid": "m1", "text": "so"})]})
-    again = reread(archived(event, raw=redacted))
+    again = reparse(archived(event, raw=redacted))
     assert again is not None
     assert (again.event_id, again.kind) == (event.event_id, "edit")
 
@@ -124,18 +124,18 @@ def test_words_taken_out_by_an_unsend_change_neither_kind_nor_id() -> None:
 def test_what_was_unknown_and_is_known_now_has_its_right_kind_and_id() -> None:
     [event] = read({"id": ACCOUNT, "messaging": [item(message={"mid": "m1", "text": "hi"})]})
     row = archived(event, event_id=f"ig_unk_{ACCOUNT}_0123456789abcdef", kind="unknown", topic="message")
-    assert reread(row) == event
+    assert reparse(row) == event
 
 
 def test_what_was_known_and_is_unknown_now_stays_as_it_is() -> None:
     [event] = read({"id": ACCOUNT, "messaging": [item(message={"mid": "m1"})]})
-    assert reread(archived(event, raw={"made": "up"})) is None
+    assert reparse(archived(event, raw={"made": "up"})) is None
 
 
 def test_an_array_nobody_knew_stays_one_event_when_its_items_are_several(monkeypatch: pytest.MonkeyPatch) -> None:
     [event] = read({"id": ACCOUNT, "time": SENT_AT, "new_kind": [1, 2]})
-    monkeypatch.setattr("lib.archive.parse_webhook", lambda _body, *, received_at: [event, event])
-    assert reread(archived(event)) is None
+    monkeypatch.setattr("lib.webhooks.reparse.parse_webhook", lambda _body, *, received_at: [event, event])
+    assert reparse(archived(event)) is None
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_an_array_nobody_knew_stays_one_event_when_its_items_are_several(monkeyp
 @pytest.mark.parametrize("container", ["messaging", "standby", "changes"])
 def test_an_item_that_looks_like_something_else_is_read_again_as_it_was(container: str, odd: Any) -> None:
     [event] = read({"id": ACCOUNT, "time": SENT_AT, container: [odd]})
-    assert reread(archived(event)) == event
+    assert reparse(archived(event)) == event
 
 
 def test_what_is_still_unknown_may_get_a_topic_and_keeps_its_id() -> None:
     [event] = read({"id": ACCOUNT, "messaging": [item(policy_enforcement={"action": "warning"})]})
-    again = reread(archived(event, event_id="ig_unk_of_old", topic=None))
+    again = reparse(archived(event, event_id="ig_unk_of_old", topic=None))
     assert again == msgspec.structs.replace(event, event_id="ig_unk_of_old")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.parse import parse_webhook
+from lib.webhooks.parser import parse_webhook
 from tests.parse.builders import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, body, change, item, parse_one
 
 SECONDS = SENT_AT // 1000

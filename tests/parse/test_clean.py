@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from lib.clean import MAX_DEPTH, BadJson, clean, decode_json
+from lib.core.safe_json import MAX_DEPTH, clean, decode_json
+from lib.errors.exceptions import BadJson
 from tests.parse.strategies import json_values
 
 

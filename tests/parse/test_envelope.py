@@ -2,8 +2,8 @@
 
 import pytest
 
-from lib.events import Unknown
-from lib.parse import check_envelope, parse_body, parse_webhook
+from lib.events.model import Unknown
+from lib.webhooks.parser import check_envelope, parse_body, parse_webhook
 from tests.parse.builders import ACCOUNT, RECEIVED_AT, body, change, entry, item, parse
 
 

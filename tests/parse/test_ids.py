@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lib import ids
+from lib.events import ids
 from tests.parse.builders import ACCOUNT, PERSON, SENT_AT, change, from_account, item, parse_one
 from tests.parse.strategies import IDS
 

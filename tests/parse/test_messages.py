@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.events import QuickReply, ReplyTo, Story
+from lib.events.model import QuickReply, ReplyTo, Story
 from tests.parse.builders import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, from_account, item, parse, parse_one
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from lib.clean import decode_json
-from lib.events import decode, encode
-from lib.parse import check_envelope, parse_webhook
+from lib.core.safe_json import decode_json
+from lib.events.model import decode, encode
+from lib.webhooks.parser import check_envelope, parse_webhook
 from tests.parse.builders import RECEIVED_AT
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from lib.parse import parse_body, parse_webhook
+from lib.webhooks.parser import parse_body, parse_webhook
 from tests.parse.builders import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, body, change, from_account, item, parse
 
 APP_SCOPED = "45202218377435"

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
 
-from lib.events import Event
-from lib.parse import parse_webhook
+from lib.events.model import Event
+from lib.webhooks.parser import parse_webhook
 from tests.builders import item
 
 Under: TypeAlias = Literal["messaging", "standby", "changes", "flat"]

@@ -13,7 +13,7 @@ import httpx
 import psycopg
 from hypothesis import strategies as st
 
-from lib.events import Event, encode
+from lib.events.model import Event, encode
 from tests.pipeline.facts import Fact
 from tests.pipeline.test_consumer import signature
 from tests.world import CONSUMER, World

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from dev.stack import keys
-from lib.tokens import seal
+from lib.accounts.tokens import seal
 from tests.accounts import (
     FIRST,
     SECOND,

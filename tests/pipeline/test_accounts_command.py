@@ -1,4 +1,4 @@
-"""`python -m dev accounts`: an operator adds, lists, checks and refreshes accounts, and never sees a token."""
+"""`python -m cli accounts`: an operator adds, lists, checks and refreshes accounts, and never sees a token."""
 
 import base64
 import subprocess
@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.cli import cli
+from cli.main import cli
 from dev.stack import keys
 from dev.stack.config import ROOT
-from lib.tokens import is_under_first_key
+from lib.accounts.tokens import is_under_first_key
 from tests.accounts import (
     FIRST,
     SECOND,
@@ -146,7 +146,7 @@ def test_metas_own_api_is_asked_about_a_hosted_project_and_needs_the_apps_own_se
 
 
 def test_the_list_shows_states_and_ages_and_no_token(world: World) -> None:
-    assert lines(run(world, "list")) == ["No accounts. `python -m dev accounts add` adds one."]
+    assert lines(run(world, "list")) == ["No accounts. `python -m cli accounts add` adds one."]
     add(world, token_of(FIRST), "--expires-in-days", "12")
     add(world, token_of(SECOND), "--flavour", "facebook")
     world.db.execute("update account_tokens set issued_at = now() - interval '3 days'")
@@ -251,6 +251,6 @@ def test_a_refresh_by_hand_does_what_the_cron_job_does(world: World) -> None:
 
 def test_the_command_is_part_of_the_laptops_command_line() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dev", "accounts", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "cli", "accounts", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert all(command in done.stdout for command in ("add", "list", "check", "refresh"))

@@ -17,11 +17,13 @@ from postgrest import APIError, AsyncRPCFilterRequestBuilder
 from psycopg import IsolationLevel
 from psycopg.errors import DeadlockDetected, SerializationFailure
 
-from lib.errors import UnreadableAnswer, Verdict, classify
-from lib.events import Event
-from lib.parse import parse_webhook
-from lib.settings import load
-from lib.store import Store
+from lib.core.settings import load
+from lib.database import Database
+from lib.errors.classify import classify
+from lib.errors.exceptions import UnreadableAnswer
+from lib.errors.verdict import Verdict
+from lib.events.model import Event
+from lib.webhooks.parser import parse_webhook
 from tests.builders import ACCOUNT, CONTACT, edit, message, now_ms, postback, reaction, read, unsend, webhook
 from tests.pipeline.roads import record
 from tests.pipeline.test_consumer import body_of, post
@@ -60,7 +62,7 @@ def test_a_last_attempt_that_can_not_be_read_is_no_other_error_than_a_first_one(
 
     monkeypatch.setattr(AsyncRPCFilterRequestBuilder, "execute", execute)
     with pytest.raises(UnreadableAnswer):
-        asyncio.run(Store(load(world.stack.env)).rpc("schema_version", {}))
+        asyncio.run(Database(load(world.stack.env)).rpc("schema_version", {}))
 
 
 def deadlocked(world: World, one: dict[str, object]) -> httpx.Response:

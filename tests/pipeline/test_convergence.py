@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
-from lib.events import Echo, Message, Postback, Unsend
+from lib.events.model import Echo, Message, Postback, Unsend
 from tests.builders import edit, message, unsend, webhook
 from tests.pipeline.facts import MIDS, Fact, conversations
 from tests.pipeline.roads import Phase, Roads, deliveries

@@ -1,4 +1,4 @@
-"""`python -m dev dead-letters`: what QStash gave up on is seen, sent again once its cause is gone, or given up."""
+"""`python -m cli dead-letters`: what QStash gave up on is seen, sent again once its cause is gone, or given up."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.cli import cli
+from cli.main import cli
 from dev.stack import keys
 from dev.stack.environment import child_environment
 from dev.stack.ports import free_port
@@ -140,7 +140,7 @@ def test_a_foreign_message_is_shown_and_discarded_and_never_replayed(world: Worl
     post(world, FAILURE, failure_callback(sourceBody=base64.b64encode(b"gardenia\x1b[31m").decode(), dlqId=None))
     assert "a foreign message" in run(world, "show", "msg_1").stdout
     assert "gardenia\ufffd[31m" in run(world, "show", "msg_1", "--with-content").stdout
-    done = run(world, "replay", "msg_1")
+    done = run(world, "retry", "msg_1")
     assert (done.exit_code, counts(done)) == (1, {"no event": 1})
     assert states(world) == ["open"]
     assert counts(run(world, "discard", "msg_1")) == {"discarded": 1}
@@ -153,21 +153,21 @@ def test_a_foreign_message_is_shown_and_discarded_and_never_replayed(world: Worl
 def test_a_replayed_message_lands_once_and_the_letter_and_its_entry_are_closed(world: World) -> None:
     poison(world, "one")
     assert (world.count("messages"), len(dlq(world))) == (0, 1)
-    done = run(world, "replay", letter_id(world))
+    done = run(world, "retry", letter_id(world))
     assert (done.exit_code, counts(done)) == (0, {"queued": 1})
     world.settle()
     assert world.row("select mid, text from messages") == {"mid": "one", "text": WORDS}
     assert (states(world), dlq(world)) == (["replayed"], [])
     assert world.row("select closed_at is not null as closed from dead_letters") == {"closed": True}
-    assert counts(run(world, "replay", letter_id(world))) == {"already closed": 1}
+    assert counts(run(world, "retry", letter_id(world))) == {"already closed": 1}
     assert world.count("messages") == 1
 
 
 def test_a_replay_plans_and_sends_what_the_event_owes_once(world: World) -> None:
     world.rule(trigger="keyword", pattern="gardenia", reply_text="20.")
     poison(world, "one")
-    run(world, "replay", "--all")
-    run(world, "replay", "--all")
+    run(world, "retry", "--all")
+    run(world, "retry", "--all")
     world.settle()
     assert [sent["message"]["text"] for sent in world.sent()] == ["20."]
 
@@ -177,7 +177,7 @@ def test_two_replays_at_once_are_one(world: World) -> None:
     poison(world, *(f"m{number}" for number in range(12)))
     ports = world.stack.config.ports
     where = [f"--{name}-port={getattr(ports, name)}" for name in ("functions", "qstash", "rest", "graph")]
-    command = [sys.executable, "-m", "dev", "dead-letters", "replay", "--all", *where]
+    command = [sys.executable, "-m", "cli", "dead-letters", "retry", "--all", *where]
     with started(command, child_environment({})) as one, started(command, child_environment({})) as other:
         for operator in (one, other):
             output, _ = operator.communicate(timeout=60)
@@ -191,10 +191,10 @@ def test_two_replays_at_once_are_one(world: World) -> None:
 def test_what_fails_again_comes_back_as_a_new_letter_and_can_be_replayed_at_once(world: World) -> None:
     poison(world, "one")
     with refusing(world):
-        assert counts(run(world, "replay", "--all")) == {"queued": 1}
+        assert counts(run(world, "retry", "--all")) == {"queued": 1}
         world.settle()
     assert sorted(states(world)) == ["open", "replayed"]
-    assert counts(run(world, "replay", "--all")) == {"queued": 1}
+    assert counts(run(world, "retry", "--all")) == {"queued": 1}
     world.settle()
     assert (world.count("messages"), states(world), dlq(world)) == (1, ["replayed", "replayed"], [])
 
@@ -204,7 +204,7 @@ def test_an_event_that_came_through_meanwhile_is_not_sent_again(world: World) ->
     world.forget_deduplication()
     assert post(world, CONSUMER, body_of(event(event_id="ig_msg_one", mid="one"))).json()["status"] == "processed"
     assert run(world, "list").stdout.endswith("processed since\n")
-    done = run(world, "replay", "--all")
+    done = run(world, "retry", "--all")
     assert (counts(done), states(world)) == ({"already processed": 1}, ["replayed"])
     assert (world.settle()["delivered"], dlq(world)) == (0, [])
 
@@ -223,7 +223,7 @@ def test_the_sweeper_closes_letters_of_what_it_has_finished(world: World) -> Non
 def test_while_qstash_is_down_a_replay_is_processed_from_here(world: World) -> None:
     poison(world, "one")
     with world.qstash_fault(publish="refuse"):
-        done = run(world, "replay", "--all")
+        done = run(world, "retry", "--all")
     assert (done.exit_code, counts(done)) == (0, {"processed": 1})
     assert (world.count("messages"), states(world), dlq(world)) == (1, ["replayed"], [])
 
@@ -239,7 +239,7 @@ def test_an_entry_that_can_not_be_deleted_keeps_no_letter_open_and_is_deleted_la
             QSTASH_TOKEN=keys.QSTASH_TOKEN,
             QSTASH_CURRENT_SIGNING_KEY=keys.QSTASH_CURRENT_SIGNING_KEY,
         )
-        done = run(world, "replay", "--all")
+        done = run(world, "retry", "--all")
     assert (done.exit_code, counts(done)) == (0, {"processed": 1})
     assert "Still in QStash's own queue: 1; `find-lost` deletes them." in done.stdout
     assert (states(world), len(dlq(world))) == (["replayed"], 1)
@@ -250,7 +250,7 @@ def test_an_entry_that_can_not_be_deleted_keeps_no_letter_open_and_is_deleted_la
 def test_what_fails_from_here_stays_open_and_is_named_with_its_code(world: World) -> None:
     poison(world, "one")
     with refusing(world), world.qstash_fault(publish="refuse"):
-        done = run(world, "replay", "ig_msg_one")
+        done = run(world, "retry", "ig_msg_one")
     assert (done.exit_code, counts(done)) == (1, {"failed": 1})
     assert re.search(r"^failed: msg_\S+  database_constraint$", done.stdout, re.M)
     assert "open" in states(world)
@@ -261,14 +261,14 @@ def test_a_letter_of_the_direct_road_is_replayed_through_qstash(world: World) ->
     with refusing(world), world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(message(WORDS, mid="one")))
     assert letter_id(world) == "direct:ig_msg_one"
-    assert counts(run(world, "replay", "direct:ig_msg_one")) == {"queued": 1}
+    assert counts(run(world, "retry", "direct:ig_msg_one")) == {"queued": 1}
     world.settle()
     assert (world.count("messages"), states(world)) == (1, ["replayed"])
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> None:
     poison(world, "one", "two")
-    done = run(world, "replay", "--all", "--dry-run")
+    done = run(world, "retry", "--all", "--dry-run")
     assert (done.exit_code, counts(done)) == (0, {"queued": 2})
     assert "A dry run" in done.stdout
     world.settle()
@@ -280,7 +280,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(world: World) -> Non
 def test_more_letters_than_a_page_are_all_replayed(world: World) -> None:
     for start in range(0, 250, 50):
         poison(world, *(f"m{number:03}" for number in range(start, start + 50)))
-    assert counts(run(world, "replay", "--all")) == {"queued": 250}
+    assert counts(run(world, "retry", "--all")) == {"queued": 250}
     world.settle()
     assert (world.count("messages"), set(states(world)), dlq(world)) == (250, {"replayed"}, [])
 
@@ -320,7 +320,7 @@ def test_a_filter_or_ids_choose_and_the_others_stay_open(world: World, options: 
     assert len(dlq(world)) == 4 - len(expected)
 
 
-@pytest.mark.parametrize("command", ["replay", "discard"])
+@pytest.mark.parametrize("command", ["retry", "discard"])
 @pytest.mark.parametrize("options", [[], ["--all", "--code", "x"], ["msg_1", "--all"], ["msg_1", "--kind", "message"]])
 def test_what_can_not_be_meant_is_refused(world: World, command: str, options: list[str]) -> None:
     done = run(world, command, *options)
@@ -335,7 +335,7 @@ def test_many_are_discarded_only_after_a_yes(world: World) -> None:
     done = run(world, "discard", "--all", stdin="y\n")
     assert "Discard 2 dead letters, for good?" in done.stdout
     assert (states(world), dlq(world)) == (["discarded", "discarded"], [])
-    assert run(world, "replay", "--all").stdout == "No dead letters.\n"
+    assert run(world, "retry", "--all").stdout == "No dead letters.\n"
     assert world.count("messages") == 0
 
 
@@ -363,7 +363,7 @@ def test_an_entry_of_qstash_whose_callback_never_came_is_found_and_replayed(worl
     assert {name: found[name] for name in same} == {name: lost[name] for name in same}
     again = run(world, "find-lost")
     assert (again.exit_code, "0 without a letter, kept now; 1 with an open one" in again.stdout) == (0, True)
-    assert counts(run(world, "replay", "--all")) == {"queued": 1}
+    assert counts(run(world, "retry", "--all")) == {"queued": 1}
     world.settle()
     assert (world.count("messages"), dlq(world)) == (1, [])
 
@@ -449,10 +449,10 @@ def test_on_a_hosted_project_letters_go_by_its_own_qstash_to_its_own_functions(
         "INSTAGRAM_APP_SECRET": keys.APP_SECRET,
     }
     use(monkeypatch, **hosted)
-    done = run(world, "replay", "--all")
+    done = run(world, "retry", "--all")
     assert done.exit_code == 2
     assert "For a hosted project set QSTASH_TOKEN, and PRODUCTION_DOMAIN or PUBLIC_URL" in done.output
     use(monkeypatch, **hosted, QSTASH_TOKEN=keys.QSTASH_TOKEN, PUBLIC_URL=world.stack.functions_url)
-    assert counts(run(world, "replay", "--all")) == {"queued": 1}
+    assert counts(run(world, "retry", "--all")) == {"queued": 1}
     world.settle()
     assert (world.count("messages"), states(world)) == (1, ["replayed"])

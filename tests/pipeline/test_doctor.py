@@ -1,4 +1,4 @@
-"""`python -m dev doctor`: all is well on the running stack, and each thing that is not is named with its fix."""
+"""`python -m cli doctor`: all is well on the running stack, and each thing that is not is named with its fix."""
 
 import json
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.cli import cli
-from dev.doctor.examination import CHECKS
+from cli.doctor.examination import CHECKS
+from cli.main import cli
 from dev.stack import keys
 from dev.stack.config import ROOT
 from dev.stack.migrations import read_migrations

@@ -1,4 +1,4 @@
-"""`python -m dev erase`: what an operator sees, and what is gone afterwards."""
+"""`python -m cli erase`: what an operator sees, and what is gone afterwards."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.cli import cli
+from cli.main import cli
 from dev.stack.ports import free_port
 from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, webhook
 from tests.lives import Life, traces

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from lib.privacy import new_code
+from lib.privacy.erasure import new_code
 from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, webhook
 from tests.lives import Life, traces
 from tests.pipeline.test_consumer import body_of, failure_callback, post

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from lib.deadline import Deadline
-from lib.dispatch import Dispatcher
-from lib.hop import Hop
-from lib.ingest import Ingestor
-from lib.parse import parse_webhook
-from lib.settings import load
+from lib.core.deadline import Deadline
+from lib.core.settings import load
+from lib.ingest.forwarder import Forwarder
+from lib.ingest.http_client import IngestHttpClient
+from lib.ingest.ingestor import Ingestor
+from lib.webhooks.parser import parse_webhook
 from tests.builders import message, webhook
 from tests.ground.test_settings import COMPLETE
 from tests.pipeline.test_ingest import event
@@ -114,9 +114,9 @@ def test_what_no_time_is_left_for_is_not_begun_and_comes_again() -> None:
     def no_ingestor() -> Ingestor:
         raise AssertionError("there was no time for it")
 
-    async def dispatched() -> list[str]:
-        dispatcher = Dispatcher(load(COMPLETE), hop=Hop("https://nowhere.example"), ingestor=no_ingestor)
+    async def forwarded() -> list[str]:
+        forwarder = Forwarder(load(COMPLETE), client=IngestHttpClient("https://nowhere.example"), ingestor=no_ingestor)
         events = parse_webhook(webhook(message(), message()), received_at=1)
-        return [handled.status for handled in await dispatcher.dispatch(events, deadline=Deadline.after(0))]
+        return [handled.status for handled in await forwarder.forward(events, deadline=Deadline.after(0))]
 
-    assert asyncio.run(dispatched()) == ["failed", "failed"]
+    assert asyncio.run(forwarded()) == ["failed", "failed"]

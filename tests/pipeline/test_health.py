@@ -3,7 +3,7 @@
 import httpx
 
 from dev.stack import keys
-from lib.variables import NEEDED
+from lib.core.env_vars import NEEDED
 from tests.builders import message, webhook
 from tests.world import HEALTH, World
 

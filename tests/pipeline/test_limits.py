@@ -12,9 +12,9 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from dev.stack import Stack
-from lib.events import encode
-from lib.pace import limits_at
-from lib.parse import parse_webhook
+from lib.events.model import encode
+from lib.processing.rate_limit import limits_at
+from lib.webhooks.parser import parse_webhook
 from tests.builders import ACCOUNT, CONTACT, comment, message, new_mid, now_ms, webhook
 from tests.pipeline.test_consumer import signature
 from tests.pipeline.test_effects import receiver

@@ -22,8 +22,8 @@ from dev.sample_files import samples
 from dev.stack import keys
 from dev.stack.config import ROOT
 from dev.stack.ports import free_port
-from lib.parse import parse_webhook
-from lib.plan import has_next_phase, next_phase_payload
+from lib.processing.planner import has_next_phase, next_phase_payload
+from lib.webhooks.parser import parse_webhook
 from tests.builders import CONTACT, echo, message, new_mid, webhook
 from tests.world import World
 

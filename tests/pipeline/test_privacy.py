@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from dev.stack import keys
-from lib.privacy import new_code
-from lib.signed_request import MAX_FORM_BYTES, sign_request
+from lib.privacy.erasure import new_code
+from lib.privacy.signed_request import MAX_FORM_BYTES, sign_request
 from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, now_ms, webhook
 from tests.lives import Life, traces
 from tests.world import World

@@ -9,11 +9,11 @@ import httpx
 import pytest
 
 from dev.stack import keys
-from lib.deadline import Deadline
-from lib.instance import Instance
-from lib.refresh import Refresher, Report
-from lib.settings import load
-from lib.tokens import unseal
+from lib.accounts.refresh import Refresher, Report
+from lib.accounts.tokens import unseal
+from lib.container import Container
+from lib.core.deadline import Deadline
+from lib.core.settings import load
 from tests.accounts import FIRST, SECOND, callers, ciphertext_of, connect, dead_token_of, message_to, state_of
 from tests.world import HEALTH, World
 
@@ -213,7 +213,7 @@ def test_what_time_does_not_allow_is_left_for_the_next_run(world: World) -> None
         age(world, account_id, hours=24 * 31, hours_left=24 * 29)
 
     async def run(seconds: float) -> Report:
-        here = Instance(load(world.stack.env))
+        here = Container(load(world.stack.env))
         try:
             refresher = Refresher(here.settings, accounts=here.accounts, graph=here.graph)
             return await refresher.run(deadline=Deadline.after(seconds))

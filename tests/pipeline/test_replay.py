@@ -1,4 +1,4 @@
-"""`python -m dev replay`: an archive as older code left it, read again by the code of today."""
+"""`python -m cli replay`: an archive as older code left it, read again by the code of today."""
 
 import re
 import threading
@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 from rich.console import Console
 
-from dev.cli import cli
-from dev.replay_report import progress
-from dev.replaying import Tally
+from cli.main import cli
+from cli.replay_report import progress
+from cli.replaying import Tally
 from dev.sample_files import SAMPLES
 from dev.stack.ports import free_port
-from lib import archive_store
-from lib.archive import ArchivedEvent, reread
-from lib.parse import parse_webhook
+from lib.archive import store as archive_store
+from lib.webhooks.parser import parse_webhook
+from lib.webhooks.reparse import ArchivedEvent, reparse
 from tests.builders import (
     ACCOUNT,
     CONTACT,
@@ -150,7 +150,7 @@ def test_whatever_was_recorded_is_read_again_out_of_the_database_as_it_was(
         world.row("select record_event(%s, 'queue')", Jsonb(msgspec.to_builtins(event)))
     for row in world.rows("select * from events"):
         archived = msgspec.convert(row, ArchivedEvent)
-        again = reread(archived)
+        again = reparse(archived)
         assert again is not None
         assert replay_event(world, archived.event_id, again) == "unchanged"
 
@@ -168,7 +168,7 @@ def test_what_was_told_in_several_ways_is_left_as_it_was_by_a_replay_in_any_orde
         world.row("select record_event(%s, 'queue')", Jsonb(msgspec.to_builtins(fact.event())))
     before = world.snapshot()
     for row in data.draw(st.permutations(world.rows("select * from events order by event_id"))):
-        again = reread(msgspec.convert(row, ArchivedEvent))
+        again = reparse(msgspec.convert(row, ArchivedEvent))
         assert again is not None
         assert replay_event(world, row["event_id"], again) == "unchanged"
     assert world.snapshot() == before
@@ -423,7 +423,7 @@ def test_a_replay_gives_way_to_whoever_holds_a_message(world: World) -> None:
     mid = new_mid()
     world.deliver(webhook(message("hello", mid=mid)))
     [row] = world.rows("select * from events")
-    event = reread(msgspec.convert(row, ArchivedEvent))
+    event = reparse(msgspec.convert(row, ArchivedEvent))
     with psycopg.connect(world.stack.dsn) as other:
         other.execute("select from messages where mid = %s for update", (mid,))
         with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -532,7 +532,7 @@ def test_events_past_retention_are_counted_as_missing(world: World) -> None:
 def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
     world.deliver(webhook(message("one")))
     [row] = world.rows("select * from events")
-    event = reread(msgspec.convert(row, ArchivedEvent))
+    event = reparse(msgspec.convert(row, ArchivedEvent))
     world.db.execute("update events set raw = null")
     assert replay_event(world, row["event_id"], event) == "missing"
     assert replay_event(world, "ig_msg_never", event) == "missing"

@@ -1,4 +1,4 @@
-"""Raw items go after their time: by GET /api/cron/retention, daily, or by `python -m dev retention`, now."""
+"""Raw items go after their time: by GET /api/cron/retention, daily, or by `python -m cli retention`, now."""
 
 import asyncio
 import json
@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from dev.cli import cli
+from cli.main import cli
 from dev.stack import keys
 from dev.stack.config import ROOT
-from lib import retention
-from lib.deadline import Deadline
-from lib.instance import Instance
-from lib.retention import Expired, expire
-from lib.settings import load
+from lib.archive import retention
+from lib.archive.retention import Expired, expire
+from lib.container import Container
+from lib.core.deadline import Deadline
+from lib.core.settings import load
 from tests.builders import message, new_mid, webhook
 from tests.world import World
 
@@ -129,7 +129,7 @@ def test_dead_letters_that_are_done_with_lose_their_words_too(world: World) -> N
 
 def steps(world: World, deadline: Deadline) -> Expired:
     async def work() -> Expired:
-        here = Instance(load(world.stack.env))
+        here = Container(load(world.stack.env))
         try:
             return await expire(here.archive, now=datetime.now(UTC), keep_days=30, deadline=deadline)
         finally:

@@ -15,7 +15,7 @@ from dev.cli import cli
 from dev.sample_files import SAMPLES
 from dev.stack import keys
 from dev.stack.ports import free_port
-from lib.signatures import verify_hub
+from lib.webhooks.signature import verify_hub
 from tests.builders import message, now_ms, webhook
 from tests.world import World
 

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from dev.stack import keys
-from lib.signatures import sign_hub
+from lib.webhooks.signature import sign_hub
 from tests.security.functions import HOST, Headers
 
 WEBHOOK = "/api/webhooks/instagram"

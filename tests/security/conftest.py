@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.types import ASGIApp
 
-from lib.instance import instance
+from lib.container import container
 from tests.security.functions import SETTINGS, deployed
 
 Lines = Callable[[], list[str]]
@@ -24,9 +24,9 @@ def apps(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ASGIApp]]:
         monkeypatch.delenv(name)
     for name in named:
         monkeypatch.setenv(name, SETTINGS[name])
-    instance.cache_clear()
+    container.cache_clear()
     yield deployed()
-    instance.cache_clear()
+    container.cache_clear()
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -36,5 +36,5 @@ def logged(apps: dict[str, ASGIApp], monkeypatch: pytest.MonkeyPatch) -> Lines:
     """The lines that the functions have written to stdout so far, by anybody's idea of a line."""
     stdout = io.StringIO()
     monkeypatch.setattr(sys, "stdout", stdout)
-    instance()  # from here on the log goes there
+    container()  # from here on the log goes there
     return lambda: stdout.getvalue().splitlines()

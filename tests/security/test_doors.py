@@ -15,9 +15,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from dev.stack import keys
-from lib.instance import instance
-from lib.signatures import sign_hub
-from lib.signed_request import MAX_FORM_BYTES, sign_request
+from lib.container import container
+from lib.privacy.signed_request import MAX_FORM_BYTES, sign_request
+from lib.webhooks.signature import sign_hub
 from tests.security.callers import (
     CONSUMER,
     CRON,
@@ -235,7 +235,7 @@ def test_a_secret_that_is_not_set_lets_nobody_in(
     for name, value in SETTINGS.items():
         if secret in value:
             monkeypatch.setenv(name, "")
-    instance.cache_clear()
+    container.cache_clear()
     for guess in (secret, "undefined", "None", " ", ""):
         answer = knock(apps, door, guess)
         assert json.loads(answer.body)["error"]["code"] == (
@@ -257,6 +257,6 @@ def test_what_is_not_ascii_is_a_wrong_secret_and_no_fault(apps: Apps, door: str,
 def test_a_secret_with_other_letters_than_ascii_opens_its_door(apps: Apps, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INSTAGRAM_APP_SECRET", "geheimniß")
     monkeypatch.setenv("INSTAGRAM_VERIFY_TOKEN", "geheimniß")
-    instance.cache_clear()
+    container.cache_clear()
     assert knock(apps, "hub signature", "geheimniß").status == 400
     assert knock(apps, "verify token", "geheimniß").status == 200

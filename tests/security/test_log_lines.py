@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from dev.stack import keys
-from lib.log import JsonLines
+from lib.core.log import JsonLines
 from tests.builders import item, now_ms, webhook
 from tests.security.callers import CONSUMER, FAILURE, HEALTH, INGEST, STATUS, WEBHOOK, qstash_token
 from tests.security.conftest import Lines

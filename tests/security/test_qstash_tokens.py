@@ -7,7 +7,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from dev.stack import keys
-from lib.signatures import verify_qstash
+from lib.qstash.signature import verify_qstash
 from tests.security.callers import CONSUMER, FAILURE, STRANGER, qstash_token
 from tests.security.functions import HOST, ask
 

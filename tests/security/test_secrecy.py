@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from dev.stack import keys
-from lib import log
-from lib.settings import load
-from lib.tokens import _Sealed
+from lib.accounts.tokens import _Sealed
+from lib.core import log
+from lib.core.settings import load
 from tests.builders import comment, echo, edit, item, message, new_mid, postback, webhook
 from tests.pipeline.test_ingest import event
 from tests.secrecy import Secrecy, function_logs, watch

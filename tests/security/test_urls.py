@@ -17,17 +17,18 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.dead_letter_store import DeadLetterStore, LetterFilter
-from lib.deadline import Deadline
-from lib.dispatch import Handled
-from lib.errors import InvalidPayload
-from lib.events import Message
-from lib.graph import Credentials, Graph
-from lib.ingest_request import read_event
-from lib.instance import Instance
-from lib.queue import conversation_key
-from lib.settings import Settings, load
-from lib.store import Store
+from lib.container import Container
+from lib.core.deadline import Deadline
+from lib.core.settings import Settings, load
+from lib.database import Database
+from lib.dead_letters.store import DeadLetterStore, LetterFilter
+from lib.errors.exceptions import InvalidPayload
+from lib.events.model import Message
+from lib.graph.client import GraphClient
+from lib.graph.transport import Credentials
+from lib.ingest.forwarder import Handled
+from lib.ingest.request import read_event
+from lib.qstash.publisher import conversation_key
 from tests.builders import ACCOUNT, CONTACT, comment, item, message, new_mid, postback, webhook
 from tests.security.functions import SETTINGS
 from tests.world import World
@@ -175,16 +176,16 @@ def an_event(**changes: Any) -> Message:
     return Message(**{**values, "occurred_at": 1, "received_at": 1, "raw": {}, **changes})
 
 
-async def call_everybody(here: Instance) -> list[BaseException | object]:
+async def call_everybody(here: Container) -> list[BaseException | object]:
     """A call to each of those who hold something of ours to be called with: what came of each."""
     deadline = Deadline.after(5)
     creds = Credentials(ACCOUNT, here.settings.instagram_access_token, "instagram", "an-app-secret")
     calls = (
-        here.dispatcher.dispatch([an_event()], deadline=deadline),
-        here.queue.publish_events([an_event()]),
-        here.queue.publish_next_phase({"event_id": "ig_msg_1"}),
-        here.queue.ping(),
-        here.store.status(),
+        here.forwarder.forward([an_event()], deadline=deadline),
+        here.publisher.publish_events([an_event()]),
+        here.publisher.publish_next_phase({"event_id": "ig_msg_1"}),
+        here.publisher.ping(),
+        here.database.rpc("ingestion_status", {}),
         here.graph.me(creds, 5),
         here.graph.refresh_token(creds, 5),
         here.graph.send(creds, recipient={"id": CONTACT}, message={"text": "hi"}, timeout_s=5),
@@ -198,7 +199,7 @@ async def call_everybody(here: Instance) -> list[BaseException | object]:
 def test_no_redirect_takes_a_secret_or_a_message_elsewhere() -> None:
     with trap() as (url, came), redirecting(url) as base_url:
         names = ("PUBLIC_URL", "QSTASH_URL", "SUPABASE_URL", "GRAPH_INSTAGRAM_URL", "PHASE3_URL")
-        outcomes = asyncio.run(call_everybody(Instance(settings(**dict.fromkeys(names, base_url)))))
+        outcomes = asyncio.run(call_everybody(Container(settings(**dict.fromkeys(names, base_url)))))
         assert came == []
         visit(url, came)
     assert outcomes[0] == [Handled("ig_msg_1", "failed", "direct")]
@@ -219,7 +220,9 @@ def requests_of(account_id: str, igsid: str) -> list[httpx.URL]:
     async def call() -> None:
         creds = Credentials(account_id, "token", "instagram")
         async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
-            graph = Graph(http, version="v26.0", instagram_url="https://g.example", facebook_url="https://f.example")
+            graph = GraphClient(
+                http, version="v26.0", instagram_url="https://g.example", facebook_url="https://f.example"
+            )
             for about in (
                 graph.profile(creds, igsid, timeout_s=5),
                 graph.send(creds, recipient={"id": igsid}, message={"text": "hi"}, timeout_s=5),
@@ -287,14 +290,14 @@ INJECTIONS = (
 
 def test_what_is_asked_of_the_database_is_a_value_and_never_a_filter(world: World) -> None:
     async def found() -> list[int]:
-        store = Store(load(world.stack.env))
-        letters = DeadLetterStore(store)
-        await store.store_dead_letter({"source_message_id": "msg_1", "error_code": "code", "event_id": "ig_msg_1"})
+        database = Database(load(world.stack.env))
+        letters = DeadLetterStore(database)
+        await letters.store({"source_message_id": "msg_1", "error_code": "code", "event_id": "ig_msg_1"})
         wanted = [LetterFilter(), LetterFilter(code="code"), LetterFilter(ids=("ig_msg_1",))]
         for value in INJECTIONS:
             wanted += [LetterFilter(code=value), LetterFilter(ids=(value,)), LetterFilter(account=value)]
         counts = [await letters.count(one) for one in wanted]
-        await store.close()
+        await database.close()
         return counts
 
     assert asyncio.run(found()) == [1, 1, 1] + [0] * 3 * len(INJECTIONS)

@@ -1,0 +1,1 @@
+"""The commands that people run on a deployment: `python -m cli COMMAND`."""

@@ -1,0 +1,83 @@
+"""The checks of the database: is it ours and migrated, and is it closed to everybody else?
+
+Knows PostgREST and the migrations of this checkout. Must not know what a table is for.
+"""
+
+import httpx
+
+from cli.doctor.case import Case, json_object
+from cli.doctor.finding import Finding, fail, ok, skipped
+from dev.stack.migrations import read_migrations
+from lib.errors.classify import classify
+
+PUSH = "npx supabase@3 db push --remote"
+NOT_ALLOWED = "42501"
+"""PostgreSQL: insufficient_privilege."""
+
+PUBLIC_KEY = (
+    "Set SUPABASE_ANON_KEY in .env (only the doctor reads it): Supabase Dashboard: Project Settings > API Keys > "
+    "the publishable key (sb_publishable_…), or the legacy anon key."
+)
+
+
+async def version(case: Case) -> Finding:
+    """Our key gets in, and the newest migration is there."""
+    newest = read_migrations(case.migrations_dir)[-1].version
+    update = "Restart `make dev`, which applies what is new." if case.is_local else f"Run `{PUSH}`."
+    try:
+        found = str(await case.here.database.rpc("schema_version", {}))
+    except Exception as error:
+        verdict = classify(error)
+        if verdict.code == "schema_cache_stale" or getattr(error, "code", "") == "PGRST202":
+            return fail("the database can not say its version", cause="Its migrations are older.", fix=update)
+        return fail(
+            f"{case.settings.supabase_url} does not take our call: {verdict.code}",
+            cause=f"SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY is wrong, or the project is paused: {verdict.message}.",
+            fix="Copy both from the Supabase Dashboard: Project Settings > Data API, and > API Keys.",
+        )
+    if found < newest:
+        return fail(
+            f"the database is at {found}, this checkout at {newest}", cause="Migrations are missing.", fix=update
+        )
+    if found > newest:
+        return fail(
+            f"the database is at {found}, this checkout at {newest}",
+            cause="This checkout is older than the database.",
+            fix="Update the checkout, and deploy it.",
+        )
+    return ok(f"migrated to {found}")
+
+
+async def closed(case: Case) -> Finding:
+    """Every table and view refuses who has only the public key."""
+    if not case.anon_key:
+        return skipped("the public key is not known", PUBLIC_KEY)
+    names = await _names(case)
+    if not names:
+        return skipped("Supabase lists no tables to our key", "Run tests/pipeline/test_access.py instead.")
+    answers = {name: await _read(case, name, case.anon_key) for name in names}
+    open_ones = [name for name, answer in answers.items() if answer.status_code == 200]
+    if open_ones:
+        return fail(
+            f"the public key reads {', '.join(open_ones)}",
+            cause="A grant was added by hand, or the migration that closes it did not run.",
+            fix=f"revoke all on table public.{open_ones[0]} from public, anon, authenticated; (and so for each); "
+            "alter table … enable row level security;",
+        )
+    if any((json_object(answer) or {}).get("code") != NOT_ALLOWED for answer in answers.values()):
+        return fail("Supabase does not know the public key", cause="SUPABASE_ANON_KEY is wrong.", fix=PUBLIC_KEY)
+    return ok(f"{len(names)} tables and views refuse the public key")
+
+
+async def _names(case: Case) -> list[str]:
+    """The tables and views, by PostgREST's own description of itself (PostgREST, "OpenAPI")."""
+    described = json_object(await _read(case, "", case.settings.supabase_service_role_key)) or {}
+    paths = described.get("paths")
+    names = [str(path).strip("/") for path in paths] if isinstance(paths, dict) else []
+    return sorted(name for name in names if name and not name.startswith("rpc/"))
+
+
+async def _read(case: Case, name: str, key: str) -> httpx.Response:
+    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    query = {"limit": "1"} if name else {}
+    return await case.http.get(f"{case.settings.supabase_url}/rest/v1/{name}", params=query, headers=headers)

@@ -1,0 +1,145 @@
+"""Dead letters: what QStash, or direct processing, gave up on, in the shape `store_dead_letter` keeps.
+
+Pure. Knows the body of QStash's failure callback (Upstash, "Callbacks") and the entries of its dead letter queue
+(Upstash, "DLQ"). Must not know how letters are kept or replayed.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lib.errors.exceptions import InvalidPayload
+from lib.errors.verdict import Verdict
+from lib.events.model import Event, decode
+
+if TYPE_CHECKING:
+    from qstash.dlq import DlqMessage
+
+MAX_FOREIGN_BODY_CHARS = 10_000
+"""A message that is no event of ours is kept for people to look at, not to be processed."""
+
+_REDACTED = re.compile(r"REDACTED:[0-9a-f]{64}")
+
+
+class FailureCallback(msgspec.Struct, frozen=True, rename="camel"):
+    """QStash's report of a message it will not deliver any more; bodies are base64."""
+
+    source_message_id: str
+    status: int | None = None
+    body: str | None = None
+    retried: int | None = None
+    max_retries: int | None = None
+    dlq_id: str | None = None
+    url: str | None = None
+    source_body: str | None = None
+    created_at: int | None = None
+
+
+def read_failure(body: bytes) -> dict[str, Any]:
+    """The dead letter in a failure callback's `body`. Raises `InvalidPayload` where there is none."""
+    try:
+        # Not strict: the documentation shows `createdAt` as a number in quotes.
+        callback = msgspec.json.decode(body, type=FailureCallback, strict=False)
+    except msgspec.DecodeError as error:
+        raise InvalidPayload(None, str(error)) from None
+    except (UnicodeDecodeError, RecursionError):
+        raise InvalidPayload(None, "not UTF-8, or nested too deep") from None
+    return {
+        "source_message_id": callback.source_message_id,
+        "dlq_id": callback.dlq_id,
+        "url": callback.url,
+        "status": callback.status,
+        "error_code": error_code_in(_plain(callback.body)),
+        "retried": callback.retried,
+        "max_retries": callback.max_retries,
+        "first_tried_at": callback.created_at,
+        **_of_body(_plain(callback.source_body)),
+    }
+
+
+def what_failed(letter: Mapping[str, Any]) -> dict[str, Any]:
+    """Which event a letter is about and why it failed, for a log line; nothing of what it says."""
+    return {
+        "event_id": letter.get("event_id"),
+        "kind": letter.get("kind"),
+        "code": letter["error_code"] or f"status_{letter['status']}",
+        "source_message_id": letter["source_message_id"],
+    }
+
+
+def letter_of_entry(entry: "DlqMessage") -> dict[str, Any]:
+    """The dead letter in an entry of QStash's queue, as its failure callback would have brought it."""
+    return {
+        "source_message_id": entry.message_id,
+        "dlq_id": entry.dlq_id,
+        "url": entry.url,
+        "status": entry.response_status,
+        "error_code": error_code_in((entry.response_body or "").encode()),
+        "max_retries": entry.max_retries,
+        "first_tried_at": entry.created_at,
+        **_of_body(_plain(entry.body_base64) if entry.body is None else entry.body.encode()),
+    }
+
+
+def is_redacted(entry: "DlqMessage") -> bool:
+    """Does QStash show a digest in place of the body? (`QSTASH_REDACT_BODY`; Upstash, `Upstash-Redact-Fields`.)"""
+    return _REDACTED.fullmatch(entry.body or "") is not None
+
+
+def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
+    """The dead letter of an event that direct processing refused for good; QStash never saw it."""
+    return {
+        "source_message_id": f"direct:{event.event_id}",
+        "status": verdict.status,
+        "error_code": verdict.code,
+        "retried": 0,
+        "max_retries": 0,
+        "first_tried_at": event.received_at,
+        **_of_event(event),
+    }
+
+
+def error_code_in(body: bytes) -> str | None:
+    """The `error.code` of an answer of our own consumer; None for any other answer."""
+    try:
+        answer = json.loads(body)
+        code = answer["error"]["code"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return code[:200] if isinstance(code, str) else None
+
+
+def _of_body(body: bytes) -> dict[str, Any]:
+    event = _event_in(body)
+    if event is not None:
+        return _of_event(event)
+    text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    return {"body": text[:MAX_FOREIGN_BODY_CHARS]}
+
+
+def _of_event(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "kind": event.kind,
+        "account_id": event.account_id,
+        "event": msgspec.to_builtins(event),
+    }
+
+
+def _event_in(body: bytes) -> Event | None:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _plain(encoded: str | None) -> bytes:
+    try:
+        return base64.b64decode(encoded or "", validate=True)
+    except (binascii.Error, ValueError):
+        return b""

@@ -1,0 +1,129 @@
+"""The errors our own code raises.
+
+They carry what the classifier and a log line need, and never a secret or a person's words.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from lib.errors.retry_after import delay_in, whole_number
+
+# Compiled where it is first used: every function imports this module, and few calls end in a Graph error.
+_TRACE_ID = r"[A-Za-z0-9_+/=-]{1,64}"
+
+
+class BadJson(Exception):
+    """The body is not JSON we take. `path` is the field it stops at (`$.entry[0].id`), where known."""
+
+    def __init__(self, path: str | None, message: str) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+        self.message = message
+
+
+class BodyTooLarge(Exception):
+    """The request body is over the limit of the platform."""
+
+
+class InvalidPayload(Exception):
+    """A body, or an id in it, that is not what it has to be. `path` is the field (`$.events[0].kind`)."""
+
+    def __init__(self, path: str | None, message: str) -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path, self.message = path, message
+
+
+class BadConfiguration(Exception):
+    """Settings that are missing or wrong: by their names, what is wrong with each. Never a value."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The settings that are at fault."""
+        return tuple(self.problems)
+
+
+class DeadlineExceeded(Exception):
+    """Our own time ran out."""
+
+
+class InProgress(Exception):
+    """Another worker is at it; it is done, or free, in `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"another worker is at it, for {retry_after} s")
+        self.retry_after = retry_after
+
+
+class SendDelayed(Exception):
+    """A reply may leave in `retry_after` seconds, not before: Meta's limits, and ours below them."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"a reply has to wait for {retry_after} s")
+        self.retry_after = retry_after
+
+
+class UnreadableAnswer(Exception):
+    """A dependency answered with something else than what was asked for."""
+
+
+class TokenUnreadable(Exception):
+    """A stored access token that can not be decrypted, and why, in our own words."""
+
+
+class QueueRejected(Exception):
+    """QStash did not take a message: `status` where it named one, `reason` in our own words."""
+
+    def __init__(self, status: int | None, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class GraphTransportError(Exception):
+    """Meta gave no answer, or none that can be read. `request_left`: the request may have reached it."""
+
+    def __init__(self, *, kind: Literal["timeout", "connection"], request_left: bool, is_send: bool) -> None:
+        super().__init__(f"Graph API: {kind}")
+        self.kind, self.request_left, self.is_send = kind, request_left, is_send
+
+
+class GraphError(Exception):
+    """Meta refused a call (Meta, "Handling Errors"): its numbers, and none of its words.
+
+    `retry_after` is in seconds; `fbtrace_id` is what Meta's support asks for, within days.
+    """
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        code: int | None = None,
+        subcode: int | None = None,
+        is_transient: bool = False,
+        retry_after: float | None = None,
+        fbtrace_id: str | None = None,
+        is_send: bool = False,
+    ) -> None:
+        super().__init__(f"Graph API: HTTP {status}, code {code}, subcode {subcode}, fbtrace_id {fbtrace_id}")
+        self.status, self.code, self.subcode, self.is_transient = status, code, subcode, is_transient
+        self.retry_after, self.fbtrace_id, self.is_send = retry_after, fbtrace_id, is_send
+
+    @classmethod
+    def from_response(cls, status: int, headers: Mapping[str, str], body: object, *, is_send: bool) -> "GraphError":
+        """The error in an answer, however little of one is in it."""
+        error = body.get("error") if isinstance(body, Mapping) else None
+        fields: Mapping[str, object] = error if isinstance(error, Mapping) else {}
+        trace_id = fields.get("fbtrace_id")
+        return cls(
+            status=status,
+            code=whole_number(fields.get("code")),
+            subcode=whole_number(fields.get("error_subcode")),
+            is_transient=fields.get("is_transient") is True,
+            retry_after=delay_in(headers),
+            fbtrace_id=trace_id if isinstance(trace_id, str) and re.fullmatch(_TRACE_ID, trace_id) else None,
+            is_send=is_send,
+        )

@@ -1,0 +1,179 @@
+"""What Meta's error codes mean for us.
+
+Pure. The tables are of Meta's "Handling Errors" (Graph API), "Error Codes" (Messenger Platform) and "Rate Limits",
+and of answers others saw in production. Decides on (code, subcode), then on code, then on HTTP status; never on
+`type`: a closed window, too, is an `OAuthException`. Must not know where an error comes from.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from lib.errors.verdict import UNKNOWN, AccountState, Verdict
+
+Kind: TypeAlias = Literal["refused", "limited", "passing", "ambiguous", "stopped", "needs_reauth", "done"]
+"""refused: not done, and never will be. limited, passing: not done, try later. ambiguous: it may have been done.
+stopped, needs_reauth: not done, nor will be any other send of the account. done: done, in spite of the error.
+"""
+
+_STATUS: Final[Mapping[Kind, int]] = {
+    "refused": 400,
+    "limited": 429,
+    "passing": 503,
+    "ambiguous": 502,
+    "stopped": 403,
+    "needs_reauth": 401,
+    "done": 200,
+}
+_STATES: Final[Mapping[Kind, AccountState]] = {"stopped": "stopped", "needs_reauth": "needs_reauth"}
+
+
+class Meaning(msgspec.Struct, frozen=True):
+    """One row of the tables."""
+
+    kind: Kind
+    code: str
+    message: str
+
+
+_LIMITED = Meaning("limited", "graph_rate_limited", "Meta's rate limit is reached")
+_UNAVAILABLE = Meaning("ambiguous", "graph_unavailable", "Meta could not answer")
+_TRANSIENT = Meaning("passing", "graph_unavailable", "Meta says that it passes")
+_PERMISSION = Meaning("refused", "graph_permission_missing", "the app lacks a permission, or is not live")
+_WINDOW = Meaning("refused", "graph_outside_window", "the person's last message is more than 24 hours ago")
+_NOBODY = Meaning("refused", "graph_no_such_person", "no person of that id, or not for this account")
+_UNAVAILABLE_PERSON = Meaning("refused", "graph_person_unavailable", "the person does not receive messages now")
+_REPLIED = Meaning("refused", "graph_already_replied", "the comment had its one private reply")
+_COMMENT = Meaning("refused", "graph_comment_gone", "the comment is gone")
+_PARAMETER = Meaning("refused", "graph_invalid_parameter", "Meta does not take a parameter")
+_TOKEN = Meaning(
+    "needs_reauth", "graph_token_invalid", "the access token is dead; the account has to be connected anew"
+)
+_SESSION = Meaning("needs_reauth", "graph_session_invalid", "the session is dead; the account has to be connected anew")
+_REFUSED = Meaning("refused", "graph_refused", "Meta refused the call")
+
+BY_SUBCODE: Final[Mapping[tuple[int, int], Meaning]] = {
+    (1, 1357046): Meaning("done", "graph_already_sent", "Meta sent the message, and answered with an error"),
+    (2, 1545133): Meaning("passing", "graph_unavailable", "Meta's messaging is away"),
+    (2, 2018344): Meaning("refused", "graph_terms_not_accepted", "the page has terms of Meta's to accept"),
+    (10, 1893063): Meaning("stopped", "graph_account_restricted", "Meta keeps the account from sending for a time"),
+    (10, 2018278): _WINDOW,
+    (100, 33): Meaning("refused", "graph_object_not_visible", "the object is not there, or not for us to see"),
+    (100, 2018001): _NOBODY,
+}
+
+OF_INSTAGRAM: Final[Mapping[int, Meaning]] = {
+    2534001: Meaning("refused", "graph_thread_gone", "the owner archived or deleted the conversation"),
+    2534013: Meaning("limited", "graph_private_reply_limited", "the limit of private replies is reached"),
+    2534014: _NOBODY,
+    2534022: _WINDOW,
+    2534025: _REPLIED,
+    2534029: Meaning("stopped", "graph_app_blocked", "Meta keeps the app from messaging"),
+    2534041: Meaning("stopped", "graph_access_disabled", "the owner turned off access to messages"),
+}
+"""Instagram's own numbers, which mean the same whether they come as subcode (under any code) or as code."""
+
+BY_CODE: Final[Mapping[int, Meaning]] = {
+    **dict.fromkeys((1, 2), _UNAVAILABLE),
+    3: Meaning("refused", "graph_capability_missing", "the app lacks a capability"),
+    **dict.fromkeys((4, 17, 32, 341, 613, 80002, 80006), _LIMITED),
+    10: _PERMISSION,
+    100: _PARAMETER,
+    102: _SESSION,
+    190: _TOKEN,
+    **dict.fromkeys(range(200, 300), _PERMISSION),
+    230: Meaning("refused", "graph_consent_missing", "the person has not written to the account yet"),
+    368: Meaning("stopped", "graph_policy_block", "Meta blocked the account for a time, for its policies"),
+    551: _UNAVAILABLE_PERSON,
+    9010: _NOBODY,
+    10900: _COMMENT,
+    10903: _REPLIED,
+    **OF_INSTAGRAM,
+}
+
+
+def of_graph(
+    code: int | None,
+    subcode: int | None,
+    *,
+    status: int | None,
+    is_transient: bool,
+    retry_after: float | None,
+    is_send: bool,
+) -> Verdict:
+    """The verdict on an error of Meta's: its numbers, and the HTTP `status` it came with (None: not known).
+
+    With `is_send` an error that does not say whether the message went out has an unknown outcome.
+    """
+    meaning = _meaning(code, subcode, status, is_transient=is_transient)
+    if meaning is None:
+        return _unknown(UNKNOWN, is_send=is_send)
+    if meaning.kind == "ambiguous":
+        return _unknown(_verdict(meaning, code, subcode, retry_after), is_send=is_send)
+    return _verdict(meaning, code, subcode, retry_after)
+
+
+def of_graph_transport(kind: object, *, may_be_done: bool) -> Verdict:
+    """The verdict on a call without an answer. `may_be_done`: it was a send, and had begun to leave."""
+    if kind == "timeout":
+        verdict = Verdict(True, "graph_timeout", "Meta did not answer in time", status=504)
+    else:
+        verdict = Verdict(True, "graph_connection_failed", "the connection to Meta failed", status=502)
+    return _unknown(verdict, is_send=may_be_done)
+
+
+def _meaning(code: int | None, subcode: int | None, status: int | None, *, is_transient: bool) -> Meaning | None:
+    listed = _listed(code, subcode)
+    # Meta's own word that it passes goes before a refusal, but not before what stops an account or is done.
+    if is_transient and listed is not None and listed.kind == "refused":
+        return _TRANSIENT
+    if listed is not None:
+        return listed
+    if is_transient:
+        return _UNAVAILABLE
+    return _by_status(status)
+
+
+def _listed(code: int | None, subcode: int | None) -> Meaning | None:
+    if code is not None and subcode is not None and (code, subcode) in BY_SUBCODE:
+        return BY_SUBCODE[code, subcode]
+    if subcode is not None and subcode in OF_INSTAGRAM:
+        return OF_INSTAGRAM[subcode]
+    return BY_CODE.get(code) if code is not None else None
+
+
+def _by_status(status: int | None) -> Meaning | None:
+    if status is None:
+        return None
+    if status == 429:
+        return _LIMITED
+    if status in (408, 425) or 500 <= status <= 599:
+        return _UNAVAILABLE
+    return _REFUSED if 400 <= status <= 499 else None
+
+
+def _verdict(meaning: Meaning, code: int | None, subcode: int | None, retry_after: float | None) -> Verdict:
+    retryable = meaning.kind in ("limited", "passing", "ambiguous")
+    return Verdict(
+        retryable,
+        meaning.code,
+        meaning.message + _numbers(code, subcode),
+        retry_after=retry_after if retryable else None,
+        account_state=_STATES.get(meaning.kind),
+        already_done=meaning.kind == "done",
+        status=_STATUS[meaning.kind],
+    )
+
+
+def _numbers(code: int | None, subcode: int | None) -> str:
+    """Meta's numbers, for whoever looks them up."""
+    named = [f"{name} {number}" for name, number in (("code", code), ("subcode", subcode)) if number is not None]
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _unknown(verdict: Verdict, *, is_send: bool) -> Verdict:
+    """`verdict`, but that a send with it may have gone out, and so is not for trying again."""
+    if not is_send:
+        return verdict
+    return msgspec.structs.replace(verdict, retryable=False, outcome_unknown=True, retry_after=None)

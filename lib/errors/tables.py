@@ -1,0 +1,148 @@
+"""What the errors of libraries, of HTTP and of the database mean for us.
+
+Pure. Libraries are named, not imported: an exception of theirs is only there where they are loaded already, and
+a cold start does not wait for them. Must not know Meta's codes (`graph_verdicts`).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from lib.errors.retry_after import whole_number
+from lib.errors.verdict import UNKNOWN, Verdict, never, retry
+
+_TIMEOUT = retry("timeout", "no answer in time", status=504)
+_POOL = retry("pool_exhausted", "no connection was free in time", status=503)
+_CONNECTION = retry("connection_failed", "the connection failed", status=502)
+_CANCELLED = retry("cancelled", "the work was called off before its end", status=503)
+_UNREADABLE = retry("unreadable_answer", "the answer could not be read", status=502)
+_INVALID = never("invalid_payload", "a body is not what it should be")
+_MISCONFIGURED = never("bad_configuration", "a setting holds what a client can not work with", status=500)
+
+BY_TYPE: Final[Mapping[str, Verdict]] = {
+    # Python
+    "builtins.TimeoutError": _TIMEOUT,
+    "builtins.ConnectionError": _CONNECTION,
+    "builtins.EOFError": _CONNECTION,
+    "builtins.OSError": retry("io_failed", "the network or the system failed", status=502),
+    "builtins.UnicodeError": _INVALID,
+    "asyncio.exceptions.CancelledError": _CANCELLED,
+    "concurrent.futures._base.CancelledError": _CANCELLED,
+    "json.decoder.JSONDecodeError": _INVALID,
+    "socket.gaierror": _CONNECTION,
+    "socket.herror": _CONNECTION,
+    "ssl.SSLError": _CONNECTION,
+    # httpx
+    "httpx.TimeoutException": _TIMEOUT,
+    "httpx.PoolTimeout": _POOL,
+    "httpx.RequestError": _CONNECTION,
+    "httpx.DecodingError": _UNREADABLE,
+    "httpx.InvalidURL": _MISCONFIGURED,
+    "httpx.UnsupportedProtocol": _MISCONFIGURED,
+    # other libraries
+    "msgspec.DecodeError": _INVALID,
+    "qstash.errors.SignatureError": never("wrong_signature", "the signature is not QStash's", status=401),
+    "starlette.requests.ClientDisconnect": never("client_disconnected", "the caller hung up half-way", status=400),
+    # our own
+    "lib.errors.exceptions.BadJson": _INVALID,
+    "lib.errors.exceptions.DeadlineExceeded": retry("deadline_exceeded", "our own time ran out", status=504),
+    "lib.errors.exceptions.TokenUnreadable": never(
+        "token_unreadable", "a stored access token can not be decrypted", status=500
+    ),
+    "lib.errors.exceptions.UnreadableAnswer": _UNREADABLE,
+    "lib.errors.exceptions.BodyTooLarge": never("body_too_large", "the body is over the limit", status=413),
+}
+"""By the dotted name of the type, or of the nearest base that is listed."""
+
+Source = Literal["http", "qstash", "database"]
+
+
+def of_status(status: int | None, source: Source, *, retry_after: float | None = None) -> Verdict:
+    """The verdict on an HTTP `status` with which `source` answered. 408 and 425 are the 4xx that pass."""
+    if status is None or not 400 <= status <= 599:
+        return UNKNOWN
+    if status == 429:
+        return retry(f"{source}_rate_limited", "a rate limit is reached", status=429, retry_after=retry_after)
+    if status in (408, 425) or status >= 500:
+        message = f"answered HTTP {status}"
+        return retry(f"{source}_unavailable", message, status=status, retry_after=retry_after)
+    return never(f"{source}_refused", f"answered HTTP {status}", status=status)
+
+
+_AWAY = retry("database_unavailable", "the database can not be reached", status=503)
+_OVERLOADED = retry("database_overloaded", "the database has no room for more", status=503)
+_SLOW = retry("database_timeout", "the database called a statement off", status=504)
+_CONFLICT = retry("database_conflict", "another transaction was in the way", status=503)
+_STALE = retry("database_schema_stale", "PostgREST does not know the schema yet", status=503)
+_READ_ONLY = retry("database_read_only", "the database takes no writes", status=503)
+_FAULT = retry("database_fault", "the database met an error of its own", status=500)
+_DATA = never("database_invalid_data", "the database does not take the data")
+_CONSTRAINT = never("database_constraint", "the data breaks a rule of the database")
+_STATEMENT = never("database_statement_refused", "the database does not take the statement: a migration is missing?")
+_RAISED = never("database_raised", "a function of the database refused")
+_TOO_COMPLEX = never("database_limit", "the data is too large or too complex for the database")
+_REQUEST = never("database_request_refused", "PostgREST does not take the request")
+_KEY = never("bad_configuration", "the database refuses SUPABASE_SERVICE_ROLE_KEY or its role", status=500)
+
+BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
+    # SQLSTATE (PostgreSQL, "PostgreSQL Error Codes"), by its longest beginning that is listed
+    "08": _AWAY,
+    "0L": _KEY,
+    "0P": _KEY,
+    "21": _STATEMENT,
+    "22": _DATA,
+    "23": _CONSTRAINT,
+    "25006": _READ_ONLY,  # a standby after a failover, or Supabase with a full disk
+    "25P03": _SLOW,
+    "25P04": _SLOW,
+    "28": _KEY,
+    "3F": _STATEMENT,
+    "40": _CONFLICT,
+    "42": _STATEMENT,
+    "42501": _KEY,
+    "53": _OVERLOADED,
+    "54": _TOO_COMPLEX,
+    "55006": _CONFLICT,
+    "55P03": _CONFLICT,
+    "57014": _SLOW,
+    "57P0": _AWAY,
+    "58": _FAULT,
+    "P0": _RAISED,
+    "XX": _FAULT,
+    # PostgREST ("Errors")
+    "PGRST00": _AWAY,
+    "PGRST003": _OVERLOADED,
+    "PGRST1": _REQUEST,
+    "PGRST200": _STALE,
+    "PGRST201": _REQUEST,
+    "PGRST202": _STALE,
+    "PGRST203": _REQUEST,
+    "PGRST204": _STALE,
+    "PGRST205": _STALE,
+    "PGRST30": _KEY,
+    "PGRSTX": _FAULT,
+}
+
+BY_GATEWAY_WORDS: Final[Mapping[str, Verdict]] = {
+    "Invalid API key": _KEY,
+    "No API key found in request": _KEY,
+}
+"""Supabase's gateway stands before PostgREST and refuses a key without any code, in these words alone."""
+
+_DATABASE_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
+
+
+def of_database(code: object) -> Verdict:
+    """The verdict on the `code` of a PostgREST error: a SQLSTATE, `PGRST…`, or, where its answer was no JSON of
+    its own, an HTTP status.
+    """
+    text = code if isinstance(code, str) else str(whole_number(code))
+    if len(text) == 3:
+        return of_status(whole_number(text), "database")
+    if not _DATABASE_CODE.fullmatch(text):
+        return UNKNOWN
+    beginnings = (text[:length] for length in range(len(text), 1, -1))
+    listed = next((BY_DATABASE_CODE[beginning] for beginning in beginnings if beginning in BY_DATABASE_CODE), None)
+    return UNKNOWN if listed is None else msgspec.structs.replace(listed, message=f"{listed.message} ({text})")

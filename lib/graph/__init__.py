@@ -1,0 +1,5 @@
+"""Instagram's Graph API.
+
+- `client.py`: profile, send, conversation, token: one method a call.
+- `transport.py`: one HTTP call. `usage.py`: `X-App-Usage`, how much of Meta's limits is used.
+"""

@@ -1,0 +1,184 @@
+"""Instagram's GraphClient API, as far as we use it: a profile, a send, a conversation, an account's own token.
+
+Knows Meta's paths, fields and answers. Must not know our tables, rules or retries: what to do about an
+error is `lib.errors`' to say, and no call here is ever repeated after it may have reached Meta.
+"""
+
+import time
+from collections.abc import Mapping
+
+import httpx
+import msgspec
+
+from lib.errors.exceptions import GraphError, InvalidPayload
+from lib.graph.transport import Call, Credentials, GraphTransport, unreadable
+from lib.graph.usage import Usage
+
+MAX_CONVERSATION_MESSAGES = 20
+"""Older messages have no details (Meta, "Conversations API")."""
+
+_BASIC_FIELDS = "name,username,profile_pic"
+_FOLLOWER_FIELDS = "follower_count,is_user_follow_business,is_business_follow_user,is_verified_user"
+
+_NO_CONSENT = 230
+_PERSON_SUBCODES = frozenset({33, 2018001, 2534014})
+"""Of code 100: the id is nobody's, or not visible to us; other fields would not help."""
+
+
+class ProfileData(msgspec.Struct, frozen=True, kw_only=True):
+    """A person, as Meta shows them to us; None is "not told". `profile_pic` expires within days."""
+
+    name: str | None = None
+    username: str | None = None
+    profile_pic: str | None = None
+    follower_count: int | None = None
+    is_verified_user: bool | None = None
+    is_user_follow_business: bool | None = None
+    is_business_follow_user: bool | None = None
+
+
+class GraphClient:
+    """The calls. All raise `GraphError`, `GraphTransportError` or `InvalidPayload`, see `lib.errors`.
+
+    `timeout_s` bounds the whole of a call. `http` stays the caller's to close.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
+        self._graph = GraphTransport(http, version=version, instagram_url=instagram_url, facebook_url=facebook_url)
+
+    async def profile(self, creds: Credentials, igsid: str, *, timeout_s: float) -> ProfileData:
+        """Who `igsid` is. The follower fields are None where we may not ask for them.
+
+        Meta refuses the whole request for one field that is not ours to ask, hence the second try.
+        """
+        deadline = time.monotonic() + timeout_s
+        path = (_person(igsid),)
+        wanted = {"fields": f"{_BASIC_FIELDS},{_FOLLOWER_FIELDS}"}
+        try:
+            return _profile(await self._graph.call(creds, Call("GET", path, wanted), timeout_s=timeout_s))
+        except GraphError as error:
+            if not _refuses_fields(error):
+                raise
+        call = Call("GET", path, {"fields": _BASIC_FIELDS})
+        return _profile(await self._graph.call(creds, call, timeout_s=deadline - time.monotonic()))
+
+    async def send(
+        self,
+        creds: Credentials,
+        *,
+        recipient: Mapping[str, str],
+        message: Mapping[str, object],
+        timeout_s: float,
+    ) -> str:
+        """Sends one message; the `message_id` it gives is the `mid` of the echo.
+
+        `recipient` is `{"id": IGSID}`, or `{"comment_id": …}` for a private reply.
+        """
+        body = {"recipient": recipient, "message": message}
+        call = Call("POST", (_self(creds), "messages"), body=body, is_send=True)
+        message_id = (await self._graph.call(creds, call, timeout_s=timeout_s)).get("message_id")
+        if not isinstance(message_id, str) or not message_id:
+            raise unreadable(call)
+        return message_id
+
+    async def conversation_messages(
+        self, creds: Credentials, igsid: str, *, limit: int = MAX_CONVERSATION_MESSAGES, timeout_s: float
+    ) -> list[dict[str, object]]:
+        """The latest messages with `igsid`, newest first, as Meta gives them.
+
+        Each has `id` (the mid), `created_time` (ISO 8601), `from`, `to` and `message` (the text).
+        """
+        limit = min(max(limit, 1), MAX_CONVERSATION_MESSAGES)
+        query = {
+            "platform": "instagram",
+            "user_id": _person(igsid),
+            "fields": f"messages.limit({limit}){{id,created_time,from,to,message}}",
+        }
+        call = Call("GET", (_self(creds), "conversations"), query)
+        answer = await self._graph.call(creds, call, timeout_s=timeout_s)
+        return [
+            message
+            for conversation in _objects(answer.get("data"))
+            for message in _objects(_data(conversation.get("messages")))
+        ]
+
+    async def refresh_token(self, creds: Credentials, timeout_s: float) -> tuple[str, int]:
+        """A fresh 60-day token and its life in seconds. Instagram Login only; page tokens do not expire.
+
+        Meta refreshes a token that is a day old and not yet expired, and wants it in the query.
+        """
+        if creds.flavour != "instagram":
+            raise InvalidPayload(None, "only a token of Instagram Login can be refreshed")
+        query = {"grant_type": "ig_refresh_token", "access_token": creds.token}
+        call = Call("GET", ("refresh_access_token",), query, versioned=False, bearer=False)
+        answer = await self._graph.call(creds, call, timeout_s=timeout_s)
+        token, expires_in_s = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not token or not isinstance(expires_in_s, int):
+            raise unreadable(call)
+        return token, expires_in_s
+
+    async def me(self, creds: Credentials, timeout_s: float) -> dict[str, object]:
+        """The token's own account.
+
+        Instagram Login: `id` is app-scoped, `user_id` is what `entry.id` will be, and `username`.
+        Facebook Login: the Page's `id` and `name`, and `instagram_business_account` with `id`, `username`.
+        """
+        own = "id,user_id,username"
+        page = "id,name,instagram_business_account{id,username}"
+        query = {"fields": own if creds.flavour == "instagram" else page}
+        return await self._graph.call(creds, Call("GET", ("me",), query), timeout_s=timeout_s)
+
+    def usage(self, account_id: str) -> dict[str, Usage]:
+        """By limit (`app`, `instagram`, …): how much of it Meta last said is used. 100 percent is throttled."""
+        return self._graph.usage(account_id)
+
+
+def _self(creds: Credentials) -> str:
+    """Our side of a conversation. A Page token knows its Page, whose id is not the account's."""
+    return creds.account_id if creds.flavour == "instagram" else "me"
+
+
+def _person(igsid: str) -> str:
+    """`igsid`, unless it is the word that means ourselves."""
+    if igsid == "me":
+        raise InvalidPayload(None, "not the id of a person")
+    return igsid
+
+
+def _refuses_fields(error: GraphError) -> bool:
+    """A refusal of what was asked for, not of whom: permission, or a parameter we may not use."""
+    if error.code is None or error.subcode in _PERSON_SUBCODES:
+        return False
+    return error.code in (10, 100) or (200 <= error.code <= 299 and error.code != _NO_CONSENT)
+
+
+def _profile(answer: Mapping[str, object]) -> ProfileData:
+    return ProfileData(
+        name=_text(answer.get("name")),
+        username=_text(answer.get("username")),
+        profile_pic=_text(answer.get("profile_pic")),
+        follower_count=_count(answer.get("follower_count")),
+        is_verified_user=_flag(answer.get("is_verified_user")),
+        is_user_follow_business=_flag(answer.get("is_user_follow_business")),
+        is_business_follow_user=_flag(answer.get("is_business_follow_user")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _data(edge: object) -> object:
+    return edge.get("data") if isinstance(edge, dict) else None
+
+
+def _objects(value: object) -> list[dict[str, object]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

@@ -1,0 +1,229 @@
+"""One call to Meta's Graph API: credentials on, deadline kept, answer bounded, failure told apart.
+
+Knows how Meta is reached and what an answer looks like. Must not know what a call is for, when to repeat
+one, or what to do about an error; and lets no token out in an exception, a repr or a log.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import httpx
+
+from lib.core.safe_json import clean, decode_json
+from lib.core.settings import LoginFlavour
+from lib.errors.exceptions import BadJson, GraphError, GraphTransportError, InvalidPayload
+from lib.graph.usage import Usage, read_usage
+
+MAX_ANSWER_BYTES = 1_000_000
+"""Twenty messages of a conversation are some 40 kB; a larger answer is not Meta's."""
+
+_SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_TOKEN_EXPIRED = 190
+_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who calls: our account (`entry.id`), its token, the log-in that issued it, that app's secret."""
+
+    account_id: str
+    token: str = field(repr=False)
+    flavour: LoginFlavour
+    app_secret: str = field(default="", repr=False)
+
+    def proof(self) -> dict[str, str]:
+        """`appsecret_proof` (Meta, "Secure Graph API Calls"), or nothing without a secret."""
+        if not self.app_secret:
+            return {}
+        digest = hmac.new(self.app_secret.encode(), self.token.encode(), hashlib.sha256).hexdigest()
+        return {"appsecret_proof": digest}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `path` has no host and no version; `query` may hold secrets, so no repr shows it."""
+
+    method: Literal["GET", "POST"]
+    path: tuple[str, ...]
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: Mapping[str, object] | None = field(default=None, repr=False)
+    versioned: bool = True
+    bearer: bool = True
+    is_send: bool = False
+
+
+class GraphTransport:
+    """Makes calls through the `httpx.AsyncClient` it is given, which it does not close."""
+
+    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
+        self._http = http
+        self._version = version
+        self._hosts: dict[LoginFlavour, str] = {
+            "instagram": instagram_url.rstrip("/"),
+            "facebook": facebook_url.rstrip("/"),
+        }
+        self._usage: dict[str, dict[str, Usage]] = {}
+        logging.getLogger("httpx").addFilter(_QUERY_HIDER)
+
+    def usage(self, account_id: str) -> dict[str, Usage]:
+        """By limit (`app`, or Meta's `type`): how much of it Meta last said is used, in an answer to this account."""
+        return dict(self._usage.get(account_id, {}))
+
+    async def call(self, creds: Credentials, call: Call, *, timeout_s: float) -> dict[str, object]:
+        """Meta's answer: a JSON object, made storable (see `lib.clean`).
+
+        `timeout_s` bounds the whole call. Raises `GraphError` when Meta refuses, `GraphTransportError`
+        when there is no answer or an unreadable one, `InvalidPayload` for an id that can't be a path.
+        """
+        url = self._url(creds, call)
+        if timeout_s <= 0:
+            raise GraphTransportError(kind="timeout", request_left=False, is_send=call.is_send)
+        if not _TOKEN.fullmatch(creds.token):  # httpx would put it into its complaint
+            raise _no_token(is_send=call.is_send)
+        # Raised here and not where it was caught: the httpx error, with the URL and the headers in its
+        # request, must not travel on as this one's context.
+        answer = await self._exchange(creds, call, url, timeout_s)
+        if isinstance(answer, GraphTransportError):
+            raise answer
+        usage = read_usage(answer.headers, now_s=time.monotonic())
+        body = _json(answer.body)
+        if not 200 <= answer.status < 300 or (isinstance(body, dict) and "error" in body):
+            self._usage.setdefault(creds.account_id, {}).update(usage)
+            raise GraphError.from_response(answer.status, answer.headers, body, is_send=call.is_send)
+        # Meta speaks of a limit only when some of it is used up: what a good answer leaves out is far away.
+        self._usage[creds.account_id] = usage
+        if not isinstance(body, dict):
+            raise unreadable(call)
+        return body
+
+    def _url(self, creds: Credentials, call: Call) -> str:
+        version = (self._version,) if call.versioned else ()
+        return "/".join((self._hosts[creds.flavour], *version, *map(path_segment, call.path)))
+
+    async def _exchange(
+        self, creds: Credentials, call: Call, url: str, timeout_s: float
+    ) -> "_Answer | GraphTransportError":
+        departure = _Departure()
+        try:
+            async with (
+                asyncio.timeout(timeout_s),
+                self._http.stream(
+                    call.method,
+                    url,
+                    params={**call.query, **creds.proof()},
+                    content=None if call.body is None else json.dumps(call.body),
+                    headers=_headers(creds, call),
+                    follow_redirects=False,
+                    # The wait for a free connection ends by itself, so that it is known for what it is.
+                    timeout=httpx.Timeout(timeout_s, pool=timeout_s * 0.9),
+                    extensions={"trace": departure},
+                ) as response,
+            ):
+                return _Answer(response.status_code, response.headers, await _read(response))
+        except (TimeoutError, httpx.RequestError) as error:
+            return GraphTransportError(
+                kind="timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "connection",
+                request_left=departure.may_have_left
+                if isinstance(error, TimeoutError)
+                else not isinstance(error, _NEVER_LEFT),
+                is_send=call.is_send,
+            )
+
+
+def path_segment(value: str) -> str:
+    """`value`, which can stand in a path. Raises `InvalidPayload`: no id from outside may steer a call."""
+    if not _SEGMENT.fullmatch(value):
+        raise InvalidPayload(None, "an id for the Graph API may hold only letters, digits, _ and -")
+    return value
+
+
+def unreadable(call: Call) -> GraphTransportError:
+    """Meta answered, but not with what was asked for: a send may have been done."""
+    return GraphTransportError(kind="connection", request_left=True, is_send=call.is_send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class _Departure:
+    """Hears httpcore's trace events, to know at a deadline whether the request had begun to leave."""
+
+    def __init__(self) -> None:
+        self._traced = False
+        self._left = False
+
+    @property
+    def may_have_left(self) -> bool:
+        """True also where nothing was heard: other transports do not trace."""
+        return self._left or not self._traced
+
+    async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
+        self._traced = True
+        self._left = self._left or event.endswith(".send_request_headers.started")
+
+
+class _QueryHider(logging.Filter):
+    """Takes the query off the URLs httpx logs: a token refresh carries its token there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                argument.copy_with(query=None) if isinstance(argument, httpx.URL) else argument
+                for argument in record.args
+            )
+        return True
+
+
+_QUERY_HIDER = _QueryHider()
+
+
+def _headers(creds: Credentials, call: Call) -> dict[str, str]:
+    # Not compressed, so that MAX_ANSWER_BYTES is also what we may have to hold.
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    if call.bearer:
+        headers["Authorization"] = f"Bearer {creds.token}"
+    if call.body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise httpx.ReadError("the answer is too large")
+    return bytes(body)
+
+
+def _json(body: bytes) -> object:
+    try:
+        return clean(decode_json(body))
+    except BadJson:
+        return None
+
+
+def _no_token(*, is_send: bool) -> GraphError:
+    """What Meta would say to a missing or mangled token, without sending it anywhere."""
+    return GraphError(
+        status=401,
+        code=_TOKEN_EXPIRED,
+        subcode=None,
+        is_transient=False,
+        retry_after=None,
+        fbtrace_id=None,
+        is_send=is_send,
+    )

@@ -1,0 +1,182 @@
+"""Supabase: the SQL functions of `supabase/migrations`, called over PostgREST, one transaction a call.
+
+Knows the names and shapes of those functions. Must not know why they are called, nor decide what an error
+means: everything the client raises passes through to `errors`.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from lib.accounts.access import env_token_for
+from lib.accounts.tokens import StoredToken
+from lib.core.settings import Settings
+from lib.database import Database, read_answer
+from lib.events.model import Event, Via
+from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
+from lib.processing.rate_limit import Limits
+from lib.replies.rules import Rule
+
+
+class KnownProfile(msgspec.Struct, frozen=True):
+    """What is known of the person, for the placeholders of a reply."""
+
+    username: str | None = None
+    name: str | None = None
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """The answer of `record_event`; see its comment for the outcomes. `retry_after` is in seconds.
+
+    `token` is the account's own, where something that may need it is due or claimed.
+    """
+
+    outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
+    account_id: str = ""
+    account_state: str = "active"
+    profile_due: bool = False
+    profile: KnownProfile | None = None
+    effects: list[ClaimedEffect] = []
+    token: StoredToken | None = None
+    retry_after: float | None = None
+    rules_version: int = 0
+    rules: list[Rule] = []
+
+
+class SendPermit(msgspec.Struct, frozen=True):
+    """May the message leave? `code` says why not.
+
+    With `retry_after` it may in so many seconds: `kept`, the effect is still the caller's; else it was put back.
+    """
+
+    go: bool
+    code: str | None = None
+    retry_after: float | None = None
+    kept: bool = False
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """Is the event processed? If not, what it owes can be taken up again in `retry_after` seconds."""
+
+    finished: bool
+    retry_after: float | None = None
+
+
+class EventStore:
+    """The calls. Raises the errors of `Database.rpc`."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    async def record_event(
+        self,
+        event: Event,
+        *,
+        via: Via,
+        effects: Sequence[PlannedEffect],
+        lease_token: uuid.UUID,
+        lease_s: int,
+        rules_version: int | None,
+    ) -> Recorded:
+        """Makes `event` take effect, once; plans and claims what it owes.
+
+        `rules_version` is the version `effects` was matched with, None where rules do not matter.
+        """
+        answer = await self._database.rpc(
+            "record_event",
+            {
+                "p_event": msgspec.to_builtins(event),
+                "p_via": via,
+                "p_effects": msgspec.to_builtins(effects),
+                "p_options": {
+                    "lease_token": str(lease_token),
+                    "lease_s": lease_s,
+                    "reply_match": self._settings.reply_match,
+                    "profile_max_age_s": self._settings.profile_max_age_s,
+                    "env_token_for": env_token_for(self._settings),
+                    "app_id": self._settings.meta_app_id,
+                    "rules_version": rules_version,
+                },
+            },
+        )
+        return read_answer(answer, Recorded)
+
+    async def begin_send(
+        self,
+        effect_id: str,
+        *,
+        lease_token: uuid.UUID,
+        message: Mapping[str, Any],
+        lease_s: int,
+        limits: Limits | None,
+        patience_s: float = 0.0,
+    ) -> SendPermit:
+        """Writes that `message` may be on its way, before it leaves; without `limits`, that it would have left, were
+        this no dry run. `patience_s` is how long the caller can wait for its turn.
+        """
+        answer = await self._database.rpc(
+            "begin_send",
+            {
+                "p_effect_id": effect_id,
+                "p_token": str(lease_token),
+                "p_message": message,
+                "p_lease_s": lease_s,
+                "p_options": {"dry_run": True}
+                if limits is None
+                else {"limits": msgspec.to_builtins(limits), "patience_s": patience_s},
+            },
+        )
+        return read_answer(answer, SendPermit)
+
+    async def finish_effect(
+        self,
+        effect_id: str,
+        *,
+        lease_token: uuid.UUID,
+        state: EffectEnd,
+        mid: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Records how one effect ended; `planned` puts it back for `retry_after_s` seconds."""
+        await self._database.rpc(
+            "finish_effect",
+            {
+                "p_effect_id": effect_id,
+                "p_token": str(lease_token),
+                "p_state": state,
+                "p_mid": mid,
+                "p_code": code,
+                "p_retry_after_s": retry_after_s,
+            },
+        )
+
+    async def finish_event(
+        self,
+        event_id: str,
+        *,
+        lease_token: uuid.UUID,
+        published: Mapping[str, str],
+        profile: Mapping[str, Any] | None,
+        complete: bool,
+    ) -> Finished:
+        """Closes an event: `published` next phases (effect id to QStash message id) and the fetched `profile`.
+
+        With `complete` false it stays open for another attempt.
+        """
+        answer = await self._database.rpc(
+            "finish_event",
+            {
+                "p_event_id": event_id,
+                "p_token": str(lease_token),
+                "p_published": [
+                    {"effect_id": effect_id, "message_id": message_id} for effect_id, message_id in published.items()
+                ],
+                "p_profile": profile,
+                "p_complete": complete,
+            },
+        )
+        return read_answer(answer, Finished)

@@ -1,0 +1,106 @@
+"""Sends of which nobody knows whether they left: looked for in their conversations, where no echo came for them.
+
+Knows how Meta is asked, and what of a conversation is ours. Must not know which message is which send's (the
+database matches them as it does an echo). Sends nothing: what is not found stays unknown, for people.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+
+from lib.accounts.access import NoAccess, access_to
+from lib.accounts.store import AccountStore
+from lib.core import log
+from lib.core.deadline import Deadline
+from lib.core.settings import Settings
+from lib.errors.classify import classify
+from lib.graph.client import GraphClient
+from lib.graph.transport import Credentials
+from lib.recovery.reconcile_store import ConversationMessage, ReconcileStore, UnknownSendConversation
+
+OLDER_THAN_S = 120
+"""An echo comes within seconds. One that has not come by then is looked for."""
+
+MOST_SENDS = 50
+"""A run."""
+
+CALL_TIMEOUT_S = 4.0
+PAUSE_S = 0.5
+"""Meta allows an account two calls a second (Meta, "Rate Limits": Conversations API)."""
+
+_log = log.get(__name__)
+
+
+class Reconciler:
+    """Looks for unknown sends. Holds no state but its clients."""
+
+    def __init__(
+        self, settings: Settings, *, store: ReconcileStore, accounts: AccountStore, graph: GraphClient
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._accounts = accounts
+        self._graph = graph
+
+    async def run(self, *, deadline: Deadline) -> int:
+        """How many sends were found to have left. What Meta does not tell now is asked again later.
+
+        Raises what the database client raises: what was found before stands.
+        """
+        doubtful = await self._store.take_unknown(older_than_s=OLDER_THAN_S, limit=MOST_SENDS)
+        found = 0
+        for _, of_account in groupby(doubtful, key=lambda conversation: conversation.account_id):
+            found += await self._of_account(list(of_account), deadline)
+        return found
+
+    async def _of_account(self, doubtful: Sequence[UnknownSendConversation], deadline: Deadline) -> int:
+        account_id, token = doubtful[0].account_id, doubtful[0].token
+        access = access_to(account_id, token, self._settings)
+        if isinstance(access, NoAccess):
+            _log.warning("Unknown sends not looked for", account_id=account_id, code=access.code)
+            return 0
+        found = 0
+        for place, conversation in enumerate(doubtful):
+            await asyncio.sleep(PAUSE_S if place > 0 else 0)
+            if deadline.left_s() < CALL_TIMEOUT_S:
+                break
+            try:
+                shown = await self._shown(access, conversation)
+            except Exception as error:
+                verdict = classify(error)
+                _log.warning("Unknown sends not looked for", account_id=account_id, code=verdict.code)
+                await self._accounts.stop(account_id, verdict, failed=token)
+                if verdict.retryable or verdict.account_stop:
+                    break
+                continue
+            found += await self._store.settle(conversation, shown)
+        return found
+
+    async def _shown(self, access: Credentials, conversation: UnknownSendConversation) -> list[ConversationMessage]:
+        messages = await self._graph.conversation_messages(access, conversation.contact_id, timeout_s=CALL_TIMEOUT_S)
+        return [shown for message in messages if (shown := sent_by_us(message, conversation.contact_id)) is not None]
+
+
+def sent_by_us(message: Mapping[str, object], contact_id: str) -> ConversationMessage | None:
+    """Returns `message` if the account sent it. None if `contact_id` sent it, or if its sender is not known.
+
+    A conversation has two sides: a message that `contact_id` did not send is ours, under whichever of our ids.
+
+    An attachment is shown without its kind, so a reply that is one is never found here, only by its echo.
+    """
+    mid, sender, text = message.get("id"), message.get("from"), message.get("message")
+    sender_id = sender.get("id") if isinstance(sender, Mapping) else None
+    at = _moment(message.get("created_time"))
+    if at is None or not (isinstance(mid, str) and isinstance(text, str) and isinstance(sender_id, str)):
+        return None
+    return ConversationMessage(mid, text, at) if mid and text and sender_id != contact_id else None
+
+
+def _moment(created_time: object) -> datetime | None:
+    """`2026-11-24T15:47:17+0000`, as Meta writes it."""
+    try:
+        moment = datetime.fromisoformat(created_time) if isinstance(created_time, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
