@@ -20,7 +20,7 @@ import psycopg
 
 from bench.section import Tell
 from dev.graph.mids import new_mid
-from dev.meta import WEBHOOK_PATH, as_meta_writes
+from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from dev.stack import Ports, Stack, StackConfig, keys
 from dev.stack.config import ROOT
 from dev.stack.options import running

@@ -30,7 +30,7 @@ LAZY = {
         "chaos",
         "Break everything while events arrive, and hold the tables against a model.",
     ),
-    "send": LazyCommand("dev.send", "send", "Sign sample webhooks and post them to the running functions."),
+    "send": LazyCommand("dev.send.command", "send", "Sign sample webhooks and post them to the running functions."),
     "vercel-build": LazyCommand(
         "dev.vercel_build", "vercel_build", "Build as Vercel does, and check what each function gets."
     ),

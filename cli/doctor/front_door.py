@@ -9,7 +9,7 @@ import httpx
 
 from cli.doctor.case import Case, error_code, json_object
 from cli.doctor.finding import Finding, fail, ok
-from dev.meta import WEBHOOK_PATH, as_meta_writes
+from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.webhooks.signature import sign_hub
 
 HEALTH_PATH = "/api/health"

@@ -14,7 +14,7 @@ from cli.doctor.case import Case, json_object
 from cli.doctor.finding import Finding, fail, ok, warn
 from cli.doctor.front_door import DEPLOY_AGAIN, not_ours, post_signed
 from cli.doctor.qstash import CONSOLE, attempts
-from dev.meta import WEBHOOK_PATH, as_meta_writes
+from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.database import connect
 from lib.events.model import Event
 from lib.qstash.publisher import conversation_key

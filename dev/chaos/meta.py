@@ -19,7 +19,7 @@ import httpx
 
 from dev.chaos.model import envelope
 from dev.chaos.traffic import Told
-from dev.meta import WEBHOOK_PATH, as_meta_writes
+from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.webhooks.signature import sign_hub
 
 PATIENCE_S = 5.0

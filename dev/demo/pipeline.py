@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from dev.demo.counts import Snapshot
-from dev.meta import WEBHOOK_PATH, Answer, post_webhook
+from dev.send.webhook import WEBHOOK_PATH, Answer, post_webhook
 from dev.stack import Stack, StackError
 from lib.replies.rules import Rule
 

@@ -18,7 +18,7 @@ from dev.demo import counts, tables
 from dev.demo.pipeline import Pipeline
 from dev.demo.progress import progress
 from dev.demo.story import PEOPLE, RULES, Post, tell
-from dev.meta import Answer
+from dev.send.webhook import Answer
 
 SHUFFLE_SEED = 1
 INDENT = (0, 0, 0, 2)

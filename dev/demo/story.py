@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dev.graph.mids import new_mid
-from dev.meta import as_meta_writes
-from dev.redate import redate
-from dev.sample_files import samples
+from dev.send.redate import redate
+from dev.send.samples import samples
+from dev.send.webhook import as_meta_writes
 from lib.core.safe_json import decode_json
 from lib.events.model import Comment, Event
 from lib.replies.rules import Rule

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dev.demo.story import Post
-from dev.meta import Answer
+from dev.send.webhook import Answer
 
 Row = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from random import Random
 
-from dev.sample_files import samples
+from dev.send.samples import samples
 from lib.events.model import encode
 from lib.webhooks.parser import parse_body
 from lib.webhooks.request import read_payload

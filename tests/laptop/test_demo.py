@@ -20,8 +20,8 @@ from dev.cli import cli
 from dev.demo import counts
 from dev.demo.story import tell
 from dev.demo.tables import lines, middle_cut
-from dev.meta import Answer
-from dev.sample_files import samples
+from dev.send.samples import samples
+from dev.send.webhook import Answer
 from dev.stack import Ports, StackConfig, StackError
 from dev.stack.config import ROOT
 from dev.stack.lock import LOCK_NAME, DataLock

@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.redate import redate
-from dev.sample_files import samples
+from dev.send.redate import redate
+from dev.send.samples import samples
 from lib.webhooks.payload import time_ms
 
 NOW_MS = 1_795_000_000_123

@@ -18,7 +18,7 @@ import pytest
 
 from dev import next_phase_schema
 from dev.qstash.signing import SigningKeys
-from dev.sample_files import samples
+from dev.send.samples import samples
 from dev.stack import keys
 from dev.stack.config import ROOT
 from dev.stack.ports import free_port

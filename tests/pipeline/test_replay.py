@@ -20,7 +20,7 @@ from rich.console import Console
 from cli.main import cli
 from cli.replay_report import progress
 from cli.replaying import Tally
-from dev.sample_files import SAMPLES
+from dev.send.samples import SAMPLES
 from dev.stack.ports import free_port
 from lib.archive import store as archive_store
 from lib.webhooks.parser import parse_webhook

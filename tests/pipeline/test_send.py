@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dev.cli import cli
-from dev.sample_files import SAMPLES
+from dev.send.samples import SAMPLES
 from dev.stack import keys
 from dev.stack.ports import free_port
 from lib.webhooks.signature import verify_hub

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import click
 import httpx
 
-from dev.meta import WEBHOOK_PATH, Answer, as_meta_writes, post_webhook
-from dev.redate import redate
-from dev.sample_files import INDEX_NAME, SAMPLES
+from dev.send.redate import redate
+from dev.send.samples import INDEX_NAME, SAMPLES
+from dev.send.webhook import WEBHOOK_PATH, Answer, as_meta_writes, post_webhook
 from dev.stack import keys
 from dev.stack.components import on
 from dev.stack.config import ROOT
