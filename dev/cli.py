@@ -13,7 +13,7 @@ import click
 from dev.lazy_group import LazyCommand, LazyGroup
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.lock import LOCK_NAME, is_running
-from dev.stack.options import stack_options
+from dev.stack.options import data_dir_option, stack_options
 from dev.stack.own import OWNERS
 
 BUILD_NAME = "vercel"
@@ -72,13 +72,7 @@ def up(config: StackConfig) -> None:
 
 
 @cli.command()
-@click.option(
-    "--data-dir",
-    default=StackConfig.data_dir,
-    envvar="DEV_DATA_DIR",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The directory to delete. Default: .local",
-)
+@data_dir_option("The directory to delete. Default: .local")
 def reset(data_dir: Path) -> None:
     """Delete the local database and logs, the demo's and chaos's too, and what vercel-build made (`make clean`)."""
     if not data_dir.exists():

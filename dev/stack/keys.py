@@ -8,6 +8,8 @@ import hashlib
 import hmac
 import json
 
+from dev.qstash.config import DEV_CURRENT_KEY, DEV_NEXT_KEY, DEV_TOKEN
+
 # The Supabase CLI's own well-known local secret.
 JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"
 JWT_EXPIRES_AT_S = 1_983_812_996  # 2032-11-11, the CLI's date too
@@ -24,10 +26,9 @@ ACCESS_TOKEN = "local-access-token"
 ACCOUNT_ID = "17841400000000000"
 TOKEN_KEY = base64.urlsafe_b64encode(b"local-development-only-token-key").decode()
 
-# The first user of Upstash's dev server, printed in Upstash's documentation ("Local development").
-QSTASH_TOKEN = "eyJVc2VySUQiOiJkZWZhdWx0VXNlciIsIlBhc3N3b3JkIjoiZGVmYXVsdFBhc3N3b3JkIn0="
-QSTASH_CURRENT_SIGNING_KEY = "sig_7kYjw48mhY7kAjqNGcy6cr29RJ6r"
-QSTASH_NEXT_SIGNING_KEY = "sig_5ZB6DVzB1wjE8S6rZ7eenA8Pdnhs"
+QSTASH_TOKEN = DEV_TOKEN
+QSTASH_CURRENT_SIGNING_KEY = DEV_CURRENT_KEY
+QSTASH_NEXT_SIGNING_KEY = DEV_NEXT_KEY
 
 
 def supabase_jwt(role: str) -> str:

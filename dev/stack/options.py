@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -19,9 +19,22 @@ from dev.stack.errors import StackError
 from dev.stack.ports import Ports
 from dev.stack.stack import Stack
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 PORT_NAMES = [field.name for field in fields(Ports)]
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PORT = click.IntRange(1, 65535)
+
+
+def data_dir_option(help_text: str) -> Callable[[Command], Command]:
+    """The option that names the data directory of a stack."""
+    return click.option(
+        "--data-dir",
+        default=StackConfig.data_dir,
+        envvar="DEV_DATA_DIR",
+        type=click.Path(file_okay=False, path_type=Path),
+        help=help_text,
+    )
 
 
 def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Callable[..., Any]:
@@ -43,13 +56,7 @@ def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Ca
         return command(config=config, **others)
 
     options = [
-        click.option(
-            "--data-dir",
-            default=StackConfig.data_dir,
-            envvar="DEV_DATA_DIR",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Where the database and the logs live. Default: .local",
-        ),
+        data_dir_option("Where the database and the logs live. Default: .local"),
         click.option(
             "--time-scale",
             default=default_scale,

@@ -1,10 +1,7 @@
 """The GraphClient stand-in and a webhook receiver under real servers, and `lib.graph` as their client."""
 
 import asyncio
-import contextlib
 import json
-import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +18,7 @@ from starlette.routing import Route
 from dev.graph import GraphConfig, create_app
 from lib.graph.client import GraphClient
 from lib.graph.transport import Credentials
+from tests.servers import served
 
 APP_SECRET = "the-app-secret"
 ACCOUNT = "17841400000000001"
@@ -35,24 +33,9 @@ def credentials(**changes: Any) -> Credentials:
     return Credentials(**values)
 
 
-@contextlib.contextmanager
-def served(app: Starlette) -> Iterator[str]:
-    """`app` under uvicorn on a free port; yields its base URL."""
-    # The protocol is named, or asyncio leaves Nagle's algorithm on and every answer takes 40 ms more.
-    with socket.socket(proto=socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
+def server_of(app: Starlette) -> uvicorn.Server:
+    config = uvicorn.Config(app, log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=1)
+    return uvicorn.Server(config)
 
 
 @dataclass
@@ -123,10 +106,10 @@ class Meta:
 @pytest.fixture(scope="session")
 def running() -> Iterator[Meta]:
     webhooks = Webhooks()
-    with served(webhooks.app()) as base_url:
+    with served(server_of(webhooks.app())) as base_url:
         webhooks.url = f"{base_url}/api/webhooks/instagram"
         config = GraphConfig(webhook_url=webhooks.url, app_secret=APP_SECRET, account_id=ACCOUNT)
-        with served(create_app(config)) as url, httpx.Client(base_url=url) as admin:
+        with served(server_of(create_app(config))) as url, httpx.Client(base_url=url) as admin:
             yield Meta(url, webhooks, admin)
 
 

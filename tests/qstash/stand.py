@@ -1,13 +1,10 @@
-"""Real servers for these tests: the stand-in, and a receiver that answers as it is told.
-
-Each runs under uvicorn in a thread, on a port the system chose.
-"""
+"""Real servers for these tests: the stand-in, and a receiver that answers as it is told."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +17,7 @@ from starlette.routing import Route
 
 from dev.qstash.config import Config
 from dev.qstash.server import Server
-
-DEADLINE_S = 20.0
+from tests.servers import DEADLINE_S, served
 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:
@@ -39,22 +35,11 @@ class Running:
     """A uvicorn server in a thread."""
 
     def __init__(self, server: uvicorn.Server) -> None:
-        self._server = server
-        # The protocol must be named, or asyncio leaves Nagle on and every answer takes 40 ms.
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        self._socket.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=server.run, kwargs={"sockets": [self._socket]})
-        self._thread.start()
-        eventually(lambda: server.started, "the server's start")
+        self._served = ExitStack()
+        self.url = self._served.enter_context(served(server))
 
     def stop(self) -> None:
-        stop = getattr(self._server, "stop", None)
-        if stop is not None:
-            stop()
-        self._server.should_exit = True
-        self._thread.join(DEADLINE_S)
-        assert not self._thread.is_alive()
+        self._served.close()
 
 
 class Stand(Running):
