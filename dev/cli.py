@@ -1,7 +1,6 @@
 """The command line of the laptop: `python -m dev COMMAND`.
 
-Knows options and how things are shown. Each command's code is imported when it runs, so that `--help` is
-quick and one broken part does not take the others along.
+A command's code is imported when the command runs: `--help` is quick, and a broken command does not break the others.
 """
 
 import contextlib
@@ -86,7 +85,7 @@ def reset(data_dir: Path) -> None:
     for path in stacks:
         if is_running(path):
             raise click.ClickException(f"A stack runs on {path}: stop it first, with Ctrl-C where it runs.")
-    # The stack's own directory holds the others. Without it, whatever else is in there is not ours.
+    # The stack's own directory holds the others. If it is no stack's, we did not make the rest of its content.
     doomed = [data_dir] if data_dir in stacks else [*stacks, *builds]
     for path in doomed:
         shutil.rmtree(path)

@@ -1,7 +1,7 @@
 """Serves `api/**/*.py` as Vercel's Python runtime does: one file, one path, one ASGI `app`, one event loop.
 
-Knows the platform's rules (paths, size and time limits, its error pages) and no function in particular.
-Facts: Vercel docs, "Python Runtime", "Functions limits" and "Error codes".
+Applies the platform's rules: paths, size and time limits, error pages.
+Source: Vercel docs, "Python Runtime", "Functions limits" and "Error codes".
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_LIMIT_BYTES = 4_500_000
-# A larger body is read to its end before it is refused, up to here, so that the client sees the answer.
+# A larger body is read up to this size before it is refused, so that the client sees the answer.
 DRAIN_LIMIT_BYTES = 64_000_000
 DEFAULT_DURATION_S = 300.0
 GRACEFUL_STOP_S = 2
@@ -43,7 +43,7 @@ class Function:
     max_duration_s: float
 
     def load(self) -> ASGIApp:
-        """Import the file under a name of its own. Raises whatever the import raises, or `TypeError`."""
+        """Imports the file under a name of its own. Raises what the import raises, or `TypeError` without an `app`."""
         name = "vercel_function_" + "".join(c if c.isalnum() else f"_{ord(c):x}_" for c in self.path)
         spec = importlib.util.spec_from_file_location(name, self.file)
         if spec is None or spec.loader is None:
@@ -62,7 +62,7 @@ class Function:
 
 
 def find_functions(root: Path) -> dict[str, Function]:
-    """Every function below `root`/api by its path. As on Vercel, `_name` and `.name` are none."""
+    """Returns every function below `root`/api by its path. As on Vercel, `_name` and `.name` are no functions."""
     durations = _durations(root / "vercel.json")
     found = {}
     for file in sorted((root / "api").rglob("*.py")):
@@ -85,7 +85,7 @@ def _durations(file: Path) -> dict[str, float]:
 
 
 class Platform:
-    """The ASGI application that stands where Vercel's proxy and runtime do."""
+    """The ASGI application in the place of Vercel's proxy and runtime."""
 
     def __init__(self, root: Path, *, eager: bool = False) -> None:
         self._functions = find_functions(root)
@@ -103,7 +103,7 @@ class Platform:
         reply = _Reply(send)
         await self._answer(scope, receive, reply)
         milliseconds = round((time.monotonic() - started) * 1000)
-        # Quoted: the path comes decoded, and a line feed in it would begin a line of its own.
+        # The path is decoded and is quoted again: a line feed in it would begin a new log line.
         _log(f"{scope['method']} {quote(scope['path'])} {reply.status or '-'} {milliseconds} ms")
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
@@ -114,7 +114,7 @@ class Platform:
         try:
             body = await _read_body(receive)
         except ClientDisconnect:
-            return  # nobody is left to answer, and half a body runs no function
+            return  # the client has gone; a function does not run on half a body
         if body is None:
             await reply.page(413, "Request Entity Too Large", "FUNCTION_PAYLOAD_TOO_LARGE")
             return
@@ -156,7 +156,7 @@ class _Request:
 
 
 class _Reply:
-    """The way back: knows whether an answer has begun, so that an error page never follows half of one."""
+    """Sends the answer, and no error page once a function's answer has begun."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -172,7 +172,7 @@ class _Reply:
 
     async def plain(self, status: int, text: str, headers: Mapping[str, str]) -> None:
         if self.status is not None:
-            return  # begun: the server closes the connection on an unfinished answer
+            return  # the server closes the connection of an unfinished answer
         encoded = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(text)), **headers}
         raw = [(name.encode(), value.encode()) for name, value in encoded.items()]
         await self.send({"type": "http.response.start", "status": status, "headers": raw})
@@ -180,7 +180,7 @@ class _Reply:
 
 
 async def _read_body(receive: Receive) -> bytes | None:
-    """The request's body, None when it exceeds the platform's limit. Raises `ClientDisconnect` where it breaks off."""
+    """Returns the body, or None if it exceeds the platform's limit. Raises `ClientDisconnect`."""
     body = bytearray()
     size = 0
     more = True
@@ -202,7 +202,7 @@ def _log(text: str) -> None:
 
 
 def application() -> Platform:
-    """For uvicorn: worker processes inherit only the environment, so the settings arrive in it."""
+    """Called by uvicorn in each worker process, which gets its settings in the environment."""
     return Platform(Path(os.environ[ROOT_VARIABLE]), eager=os.environ.get(EAGER_VARIABLE) == "1")
 
 
@@ -212,13 +212,13 @@ def paths(root: Path) -> Iterator[str]:
 
 
 def serve(root: Path, *, host: str, port: int, workers: int, eager: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Several workers are several instances of each function."""
+    """Serves until SIGTERM or SIGINT. Each worker is an instance of every function."""
     import uvicorn  # noqa: PLC0415  200 ms that `--help` need not wait for
     from uvicorn.supervisors import Multiprocess  # noqa: PLC0415
 
     os.environ[ROOT_VARIABLE] = str(root.resolve())
     os.environ[EAGER_VARIABLE] = "1" if eager else "0"
-    # The functions configure logging themselves; uvicorn's own lines would only repeat ours.
+    # The functions configure logging themselves; uvicorn's lines would repeat theirs.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         "dev.functions:application",

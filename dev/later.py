@@ -1,7 +1,4 @@
-"""An hour passes for the database of a local stack: what had to wait has waited, whoever was at something has given up.
-
-Knows the tables' clocks. Must not know who wants it to be later: a test, or a chaos run that would not sit it out.
-"""
+"""Moves the clocks of a local stack's database by an hour: waiting times are over and leases have run out."""
 
 from typing import Any
 
@@ -15,6 +12,6 @@ _STATEMENTS = (
 
 
 def an_hour_passes(database: "psycopg.Connection[Any]") -> None:
-    """For what is not finished. Nothing may be under way: a worker that holds a lease would lose it."""
+    """Applies to unfinished events and effects. Nothing may be under way: a worker that holds a lease would lose it."""
     for statement in _STATEMENTS:
         database.execute(statement)

@@ -1,5 +1,5 @@
 """A local QStash: the service's HTTP API, in memory, on the laptop.
 
-The official `qstash` SDK must not be able to tell it from the hosted service. Knows nothing of Instagram,
-and nothing of the functions it delivers to.
+It has what our code, our commands and the official `qstash` SDK call. `publisher` takes messages in, `engine` delivers
+them, `consumer` is one delivery, `routes/` is the HTTP API, `faults` and `misbehaviour` are what goes wrong on purpose.
 """

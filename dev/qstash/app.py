@@ -1,7 +1,4 @@
-"""The application: all routes, the token, error answers, and the misbehaviour around them.
-
-Knows Starlette and how the parts are put together; every rule lives elsewhere.
-"""
+"""The application: all routes, the check of the token, error answers, and the publish faults around them."""
 
 import asyncio
 import hmac
@@ -49,7 +46,7 @@ _AREAS = (
 
 
 class _Token:
-    """401 for everything under `/v2/` without the token."""
+    """Answers 401 to every request under `/v2/` without the token."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -67,10 +64,10 @@ class _Token:
 
 
 def create_app(config: Config) -> Starlette:
-    """One stand-in with nothing in it. It runs from lifespan start to lifespan end.
+    """Returns an empty stand-in. It runs from the start of the lifespan to its end.
 
-    `app.state.stopping` is an event that lets go of every request a fault keeps hanging; a server that
-    waits for open requests when it stops sets it first.
+    The event `app.state.stopping` ends every request that a fault keeps hanging. A server that waits for open requests
+    sets it before it stops.
     """
     faults = Faults()
     stopping = asyncio.Event()

@@ -1,6 +1,6 @@
-"""How long to wait before a retry: the default curve, the publisher's expression, the consumer's wish.
+"""How long to wait before a retry: the default curve, the publisher's expression, the consumer's `Retry-After`.
 
-Pure arithmetic over values passed in; the time scale is applied by whoever waits.
+The delays are unscaled. The caller applies the time scale.
 Source: Upstash, features/retry.
 """
 
@@ -34,7 +34,7 @@ def wished_delay_s(headers: Mapping[str, str], now_s: float) -> float | None:
 
 
 def retry_delay_s(retry: int, *, expression: Expression | None, headers: Mapping[str, str], now_s: float) -> float:
-    """Seconds before retry number `retry` (1 is the first), all sources considered."""
+    """Returns the seconds before retry number `retry` (1 is the first): the consumer decides, then the publisher."""
     wished_s = wished_delay_s(headers, now_s)
     if wished_s is not None:
         return wished_s
@@ -42,7 +42,7 @@ def retry_delay_s(retry: int, *, expression: Expression | None, headers: Mapping
         try:
             return min(MAX_DELAY_S, expression.delay_ms(retry - 1) / 1000)
         except ValueError:
-            pass  # no value for this retry: the documentation names no alternative, so the default curve
+            pass  # no value for this retry; the documentation names no alternative to the default curve
     return default_delay_s(retry)
 
 

@@ -1,6 +1,6 @@
-"""Callbacks: what is told to the publisher after a delivery, or after the last one failed.
+"""Callbacks: the messages that report a delivery, or the failure of the last one, to the publisher.
 
-Pure: a message and an answer in, the message to send out. Source: Upstash, features/callbacks.
+Source: Upstash, features/callbacks.
 """
 
 import base64
@@ -13,10 +13,10 @@ from dev.qstash.options import HeaderPairs, Options, parse_options
 
 
 def callback_options(options: Options, source: HeaderPairs) -> Options:
-    """The options of a callback: its own headers, the message's retries where it names none.
+    """Returns the options of a callback: its own headers, and the message's retries if they name none.
 
-    A callback has no callbacks, whatever its headers say. Raises `ApiError` 400 for malformed ones, which
-    is why publishing reads them at once.
+    A callback has no callbacks, whatever its headers say. Raises `ApiError` 400 for malformed headers, so publishing
+    reads them at once.
     """
     inherited = (("Content-Type", "application/json"), ("Upstash-Retries", str(options.retries)))
     named = {name for name, _ in source}
@@ -25,7 +25,7 @@ def callback_options(options: Options, source: HeaderPairs) -> Options:
 
 
 def callback(message: Message, answer: Answer, *, retried: int, now_ms: int) -> Message | None:
-    """The message that reports on one delivery, or None where nobody asked for it."""
+    """Returns the message that reports one delivery, or None if the publisher asked for no callback."""
     if message.options.callback is None or message.is_callback:
         return None
     return _report(
@@ -38,7 +38,7 @@ def callback(message: Message, answer: Answer, *, retried: int, now_ms: int) -> 
 
 
 def failure_callback(message: Message, answer: Answer, *, retried: int, dlq_id: str, now_ms: int) -> Message | None:
-    """The message that reports on the final failure, or None where nobody asked for it."""
+    """Returns the message that reports the final failure, or None if the publisher asked for no callback."""
     if message.options.failure_callback is None or message.is_callback:
         return None
     return _report(

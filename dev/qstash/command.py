@@ -1,7 +1,4 @@
-"""`python -m dev qstash`: the stand-in as a process of its own.
-
-Knows the command line; everything else is imported once it is really wanted.
-"""
+"""`python -m dev qstash`: the stand-in as a process of its own."""
 
 import click
 

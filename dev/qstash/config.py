@@ -1,7 +1,6 @@
-"""What the stand-in is told when it starts: address, credentials, time scale, bounds.
+"""The settings of the stand-in: address, credentials, time scale, bounds.
 
 The defaults are those of Upstash's own development server, so that either can listen on port 8080.
-Knows nothing of how any of it is used.
 """
 
 from dataclasses import dataclass
@@ -18,8 +17,8 @@ class Config:
 
     `time_scale` shortens every wait: 0.001 turns 12 s into 12 ms. It applies to retry delays, delays,
     not-before, flow-control periods, the deduplication window and schedules. It never applies to the claims
-    of a signature. A delivery timeout is scaled too, but not below `timeout_floor_s` (nor below itself where
-    it is shorter): the consumer on the other side is not any faster for our being in a hurry.
+    of a signature. A delivery timeout is scaled too, but not below `timeout_floor_s` (or below itself if it is
+    shorter): a consumer is not faster because the stand-in is in a hurry.
     """
 
     host: str = "127.0.0.1"
@@ -38,10 +37,10 @@ class Config:
     kept_flow_keys: int = 10_000
 
     def scaled_s(self, seconds: float) -> float:
-        """How long a wait of `seconds` takes here."""
+        """Returns how long a wait of `seconds` takes here."""
         return max(0.0, seconds * self.time_scale)
 
     def delivery_timeout_s(self, asked_s: float | None) -> float:
-        """The time one delivery is allowed to take here."""
+        """Returns the time that one delivery may take here."""
         full_s = self.default_timeout_s if asked_s is None else min(asked_s, self.default_timeout_s)
         return max(self.scaled_s(full_s), min(full_s, self.timeout_floor_s))

@@ -1,6 +1,5 @@
-"""One delivery: a signed HTTP request to the destination, and whatever comes of it.
+"""One delivery: a signed HTTP request to the destination, and its answer. Retries are the engine's.
 
-Always returns an `Answer`, never raises, whatever is on the other side. Knows no retries.
 Source of the headers: Upstash, howto/receiving.
 """
 
@@ -26,12 +25,12 @@ class Consumer:
             timeout=None,
             trust_env=False,
             follow_redirects=False,
-            # Shorter than the keep-alive of common servers (5 s), or a request could meet a closing socket.
+            # Shorter than the keep-alive of common servers (5 s). Otherwise a request could meet a closing socket.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
         )
 
     async def deliver(self, message: Message, retried: int) -> Answer:
-        """Delivers once."""
+        """Delivers once. Returns an `Answer` whatever happens, and never raises."""
         limit_s = self._config.delivery_timeout_s(message.options.timeout_s)
         try:
             async with asyncio.timeout(limit_s):

@@ -1,13 +1,13 @@
 """Cron expressions of five fields of numbers, in UTC: no names, no shortcuts, no `CRON_TZ=`.
 
-Pure: a moment in, the next moment out. Source: Upstash, features/schedules.
+Source: Upstash, features/schedules.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 _SEARCH_DAYS = 8 * 366
-"""Far enough for the 29th of February across a century that has none."""
+"""Eight years: far enough for the 29th of February across the turn of a century without one."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Cron:
     any_weekday: bool
 
     def next_after_s(self, now_s: float) -> float | None:
-        """Unix seconds of the first match after `now_s`; None when there is none within eight years."""
+        """Returns the Unix seconds of the first match after `now_s`, or None if there is none within eight years."""
         local = datetime.fromtimestamp(now_s, UTC)
         moment = local.replace(second=0, microsecond=0) + timedelta(minutes=1)
         day = moment.replace(hour=0, minute=0)
@@ -43,14 +43,14 @@ class Cron:
             return False
         by_day = day.day in self.days
         by_weekday = day.isoweekday() % 7 in self.weekdays
-        # When both fields are restricted either may match; this is cron's oldest rule.
+        # If both fields are restricted, one of them has to match: cron's oldest rule.
         if self.any_day or self.any_weekday:
             return by_day and by_weekday
         return by_day or by_weekday
 
 
 def parse_cron(text: str) -> Cron:
-    """Accepts a cron expression or raises `ValueError` saying which part is wrong."""
+    """Reads a cron expression. Raises `ValueError` that names the wrong part."""
     fields = text.split()
     if len(fields) != 5:
         raise ValueError(f"expected 5 cron fields, found {len(fields)}")

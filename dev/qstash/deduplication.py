@@ -1,7 +1,6 @@
 """Deduplication ids seen in the last ten minutes, and the messages they belong to.
 
-Knows a steady clock passed in and nothing else. Source: Upstash, features/deduplication and the API
-reference ("published in the last 10 minutes").
+Source: Upstash, features/deduplication and the API reference ("published in the last 10 minutes").
 """
 
 import hashlib
@@ -20,7 +19,7 @@ class Deduplication:
         self._seen: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def existing(self, key: str, now_s: float) -> str | None:
-        """The id of the message first published under this key, while the window is open."""
+        """Returns the id of the message first published under this key, or None if the window is closed."""
         self._prune(now_s)
         seen = self._seen.get(key)
         return seen[1] if seen else None
@@ -42,10 +41,10 @@ class Deduplication:
 
 
 def deduplication_key(options: Options, destination: str, url: str, body: bytes) -> str | None:
-    """The key of one message, or None where the publisher asked for no deduplication.
+    """Returns the key of one message, or None if the publisher asked for no deduplication.
 
     Content-based: destination, body, `Content-Type` and forwarded headers. Each endpoint of a URL group is
-    a message of its own, so `url` always takes part for a group.
+    a message of its own, so the key of a group always contains `url`.
     """
     if options.deduplication_id is not None:
         return f"id:{options.deduplication_id}" + (f" {url}" if url != destination else "")

@@ -1,6 +1,5 @@
-"""The dead letter queue: messages that failed for good, until somebody deletes them.
+"""The dead letter queue: messages that failed for good, newest first, up to a bound.
 
-Bounded storage and its listing, newest first.
 Source: Upstash, features/dlq and API reference, "DLQ".
 """
 
@@ -35,7 +34,7 @@ class DeadLetters:
         return len(self._letters)
 
     def add(self, message: Message, answer: Answer, at_ms: int) -> DeadLetter:
-        """Keeps one, and drops the oldest where there are too many."""
+        """Keeps one letter, and drops the oldest if there are too many."""
         self._sequence += 1
         letter = DeadLetter(ids.dlq_id(at_ms, self._sequence), message, answer, at_ms)
         self._letters[letter.dlq_id] = letter
@@ -50,11 +49,11 @@ class DeadLetters:
         return self._letters[dlq_id]
 
     def remove(self, dlq_id: str) -> bool:
-        """Whether it was there."""
+        """Removes a letter. Returns whether it was there."""
         return self._letters.pop(dlq_id, None) is not None
 
     def page(self, *, wanted: Filter, cursor: str | None, count: int) -> tuple[list[DeadLetter], str | None]:
-        """Up to `count` letters older than the one `cursor` names, and the next cursor, if any."""
+        """Returns up to `count` letters older than the letter `cursor`, and the next cursor, or None at the end."""
         before = _order(cursor) if cursor else None
         found: list[DeadLetter] = []
         for letter in reversed(self._letters.values()):
@@ -73,7 +72,7 @@ class DeadLetters:
 
 
 def show_letter(letter: DeadLetter) -> Json:
-    """The schema `DLQMessage`. Where no answer came at all, its status is 0 and its body says why."""
+    """Returns the schema `DLQMessage`. If no answer came, its status is 0 and its body says why."""
     answer = letter.answer
     body = answer.body if answer.status else (answer.error or "").encode()
     return {

@@ -1,7 +1,4 @@
-"""Durations as QStash writes them: `50s`, `1d10h30m`.
-
-Pure text to seconds and back; knows no clock and no header names.
-"""
+"""Durations as QStash writes them: `50s`, `1d10h30m`."""
 
 import re
 
@@ -13,9 +10,9 @@ MAX_LENGTH = 64
 
 
 def parse_duration_s(text: str) -> float:
-    """Seconds of a duration such as `10s` or `3d5h12m`.
+    """Returns the seconds of a duration such as `10s` or `3d5h12m`.
 
-    Raises `ValueError` for anything else, a bare number included (Upstash, publish: `<value><unit>`).
+    Raises `ValueError` for any other text, also for a bare number (Upstash, publish: `<value><unit>`).
     """
     value = text.strip()
     if len(value) > MAX_LENGTH or not _WHOLE.fullmatch(value):
@@ -24,7 +21,7 @@ def parse_duration_s(text: str) -> float:
 
 
 def parse_seconds_or_duration_s(text: str) -> float:
-    """Seconds of a bare number (seconds) or of a duration. Raises `ValueError` otherwise."""
+    """Returns the seconds of a bare number (of seconds) or of a duration. Raises `ValueError` for other texts."""
     value = text.strip()
     if re.fullmatch(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", value):
         return float(value)

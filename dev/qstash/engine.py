@@ -1,7 +1,6 @@
 """The life of accepted messages: waiting, delivery, retries, and how each one ends.
 
-One task a message. Knows gates, the consumer, logs and the dead letter queue; nothing of HTTP requests that
-bring messages in. Every wait goes through the time scale.
+Each message is a task. Every wait goes through the time scale.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ Phase = Literal["pending", "active", "waiting_retry"]
 End = Literal["delivered", "failed", "cancelled"]
 
 SHUFFLE_S = 0.1
-"""Under the shuffle fault each delivery waits a random part of this, in real time."""
+"""Under the shuffle fault each delivery waits a random part of this time, unscaled."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class Engine:
         self._extra = 0
         self.on_end: list[Callable[[Message, End], None]] = []
 
-    # -- what others ask ---------------------------------------------------------------------------------
+    # What other modules call.
 
     def accept(self, message: Message, delay_s: float = 0.0) -> None:
         """Takes a message over. `delay_s` is unscaled."""
@@ -96,11 +95,11 @@ class Engine:
         return iter(list(self._jobs.values()))
 
     def find(self, message_id: str) -> Job | None:
-        """An unfinished message; finished ones are gone, as on the hosted service."""
+        """Returns an unfinished message, or None. Finished messages are gone, as on the hosted service."""
         return self._jobs.get(message_id)
 
     def cancel(self, message_id: str) -> bool:
-        """Stops a message. One that is being delivered right now is only stopped from being retried."""
+        """Stops a message. If it is being delivered now, it is only not retried. Returns whether it was there."""
         job = self._jobs.get(message_id)
         if job is None:
             return False
@@ -113,7 +112,7 @@ class Engine:
         return True
 
     def state(self) -> Json:
-        """Counts. Idle: nothing pending, active or waiting for a retry."""
+        """Returns counts. Idle means: nothing is pending, active or waiting for a retry."""
         return {
             "pending": self._phases["pending"],
             "active": self._phases["active"] + self._extra,
@@ -138,7 +137,7 @@ class Engine:
         self._deliveries = self._extra = 0
         self.queues.reset()
 
-    # -- the life of one message -------------------------------------------------------------------------
+    # The life of one message.
 
     async def _live(self, job: Job, delay_s: float) -> None:
         try:
@@ -148,7 +147,7 @@ class Engine:
                     await self._disturb()
                     await stack.enter_async_context(self.queues.gate(job.message.queue_name).inside())
                 await self._deliver_until_done(job)
-        except Exception:  # a bug of ours: it must be seen, and must not leave the message open for ever
+        except Exception:  # a bug of the stand-in: it must show, and must not leave the message open for ever
             _log.exception("a message ended in an internal error")
             self._end(job, "failed", State.FAILED)
 
@@ -185,7 +184,7 @@ class Engine:
             return answer
 
     async def _deliver_extra(self, message: Message) -> None:
-        """At least once: the same message again, its answer of no interest."""
+        """Delivers the same message again and ignores the answer: QStash promises at least one delivery."""
         try:
             await self._disturb()
             async with self._admitted(message):
@@ -234,7 +233,7 @@ class Engine:
         if wait_s:
             await asyncio.sleep(wait_s)
 
-    # -- bookkeeping -------------------------------------------------------------------------------------
+    # Bookkeeping.
 
     def _accept_if(self, message: Message | None) -> None:
         if message is not None:

@@ -1,7 +1,4 @@
-"""What the API answers when it will not do something: a status and one sentence.
-
-Knows HTTP statuses only; who raises and who renders is not its business.
-"""
+"""The error that the API answers with: a status and one sentence."""
 
 
 class ApiError(Exception):
@@ -14,10 +11,10 @@ class ApiError(Exception):
 
 
 def bad_request(message: str) -> ApiError:
-    """400."""
+    """Returns a 400."""
     return ApiError(400, message)
 
 
 def not_found(what: str, name: str) -> ApiError:
-    """404 for one named thing."""
+    """Returns a 404 for one named thing."""
     return ApiError(404, f"{what} {name} not found")

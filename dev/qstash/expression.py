@@ -1,6 +1,6 @@
 """The language of `Upstash-Retry-Delay`, without its functions: arithmetic over `retried`.
 
-Parsed to Python's syntax tree and walked with a white list; nothing is ever compiled or called by name.
+The text becomes a Python syntax tree, which is evaluated node by node. Nothing is compiled or called by name.
 Source: Upstash, features/retry, "Custom Retry Delay".
 """
 
@@ -32,10 +32,9 @@ class Expression:
     tree: ast.expr
 
     def delay_ms(self, retried: int) -> float:
-        """Milliseconds to wait; never negative. Infinite where the arithmetic overflows.
+        """Returns the milliseconds to wait: never negative, infinite if the arithmetic overflows.
 
-        `retried` is 0 for the first retry. Raises `ValueError` where there is no result (a square root of
-        a negative number, a division by zero).
+        `retried` is 0 for the first retry. Raises `ValueError` if there is no result, as in a division by zero.
         """
         try:
             result = _evaluate(self.tree, float(retried))
@@ -47,12 +46,12 @@ class Expression:
 
 
 def parse_expression(text: str) -> Expression:
-    """Accepts an expression or raises `ValueError` saying what is wrong with it."""
+    """Reads an expression. Raises `ValueError` that says what is wrong."""
     if not text.strip() or len(text) > MAX_LENGTH:
         raise ValueError(f"expected an expression of 1 to {MAX_LENGTH} characters")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python's opinions on the publisher's style
+            warnings.simplefilter("ignore")  # Python warns about the style of some expressions
             tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"{text!r} is not an expression") from None

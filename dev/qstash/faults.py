@@ -1,6 +1,6 @@
-"""Faults on demand: what a publisher gets to see instead of an answer, and what deliveries suffer.
+"""Faults on demand: what a publisher gets instead of an answer, and what happens to deliveries.
 
-Holds and checks the wishes of a test; acting on them is for the HTTP rim and for the engine.
+This module holds and checks them. `misbehaviour` acts on the publish faults, `engine` on the delivery faults.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class DeliveryFaults:
 
 @dataclass
 class Faults:
-    """The faults in force. `times_left` counts publish requests; None is until further notice."""
+    """The faults in force. `times_left` counts publish requests; None has no end."""
 
     publish: PublishFault = "ok"
     status: int = 503
@@ -39,7 +39,7 @@ class Faults:
     def configure(self, wish: Mapping[str, Any]) -> None:
         """Replaces what the wish names: the publish half, the delivery half, or both.
 
-        Raises `ApiError` 400 for anything it does not understand.
+        Raises `ApiError` 400 for an unknown field or value.
         """
         unknown = wish.keys() - {"publish", "status", "latency_ms", "times", "delivery"}
         if unknown:
@@ -54,7 +54,7 @@ class Faults:
         self.delivery = delivery
 
     def take(self) -> tuple[PublishFault, int, int]:
-        """The fault of the next publish request, its status and latency; one fewer is left."""
+        """Returns the fault of the next publish request, its status and its latency, and counts it."""
         if self.times_left is not None:
             if self.times_left <= 0:
                 return "ok", 200, 0

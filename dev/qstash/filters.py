@@ -1,7 +1,7 @@
 """The query filters that messages, dead letters and logs share.
 
-Reads query parameters into one value that says yes or no to a message. Several values of one filter are
-alternatives, several filters must all agree (Upstash, API reference, the notes on multi-value filters).
+Several values of one filter are alternatives. Several filters must all match (Upstash, API reference, the notes on
+multi-value filters).
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ class Filter:
     to_ms: int | None = None
 
     def matches(self, message: Message, at_ms: int, response_status: int | None = None) -> bool:
-        """Whether a message, seen at `at_ms`, is one of those asked for."""
+        """Whether a message of the time `at_ms` matches."""
         if self.from_ms is not None and at_ms < self.from_ms:
             return False
         if self.to_ms is not None and at_ms > self.to_ms:
@@ -44,7 +44,7 @@ _NAMES = frozenset(
 
 
 def read_filter(query: Iterable[tuple[str, str]]) -> Filter:
-    """From query parameters; unknown names are not ours. Raises `ApiError` 400 for a malformed date."""
+    """Reads query parameters and ignores unknown names. Raises `ApiError` 400 for a malformed date."""
     values: dict[str, frozenset[str]] = {}
     dates: dict[str, int] = {}
     for name, text in query:
@@ -62,7 +62,7 @@ def read_filter(query: Iterable[tuple[str, str]]) -> Filter:
 
 
 def read_int(name: str, text: str) -> int:
-    """A non-negative whole number, or `ApiError` 400."""
+    """Returns a non-negative whole number, or raises `ApiError` 400."""
     if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise bad_request(f"invalid {name}: {text[:40]!r} is not a non-negative integer")
     return int(text)

@@ -1,6 +1,6 @@
 """Flow-control keys: their gates, and what an operator may do to them.
 
-Knows keys and limits, nothing of messages. Source: Upstash, API reference, "Flow Control".
+Source: Upstash, API reference, "Flow Control".
 """
 
 import time
@@ -16,7 +16,7 @@ from dev.qstash.message import Json
 
 @dataclass
 class Key:
-    """One key. Pinned limits are not touched by what later messages ask for."""
+    """One key. Later messages do not change pinned limits."""
 
     name: str
     gate: Gate
@@ -25,14 +25,14 @@ class Key:
 
 
 class FlowControl:
-    """All keys. A key exists once a message or an operator named it, and is forgotten when idle and old."""
+    """All keys. A key exists once a message or an operator has named it. Old idle keys are forgotten."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._keys: OrderedDict[str, Key] = OrderedDict()
 
     def gate(self, name: str, limits: Limits) -> Gate:
-        """The gate of a key, its limits brought up to what the newest message asks for."""
+        """Returns the gate of a key and gives it the limits of the newest message."""
         key = self._key(name)
         now = key.gate.lane.limits
         key.gate.lane.limits = Limits(
@@ -45,7 +45,7 @@ class FlowControl:
         return key.gate
 
     def existing_gate(self, name: str, limits: Limits) -> Gate:
-        """The gate of a key as it is: a retry of an old message does not bring its old limits back.
+        """Returns the gate of a key as it is: a retry of an old message does not bring its old limits back.
 
         `limits` are for a key that was forgotten meanwhile.
         """
@@ -58,13 +58,13 @@ class FlowControl:
         return self._show(self._keys[name])
 
     def set_paused(self, name: str, paused: bool) -> None:
-        """Paused, nothing of this key starts; what runs, runs on."""
+        """While a key is paused, none of its deliveries starts. Running deliveries go on."""
         gate = self._key(name).gate
         gate.lane.paused = paused
         gate.pump()
 
     def pin(self, name: str, *, parallelism: int | None, rate: int | None, period_s: int | None) -> None:
-        """Fixes what is given, and resets the rate state of the key."""
+        """Fixes the given limits, and begins a new rate period."""
         key = self._key(name)
         limits = key.gate.lane.limits
         if parallelism is not None:
@@ -100,7 +100,7 @@ class FlowControl:
         return self._keys[name]
 
     def _forget_idle(self) -> None:
-        # No limit on the number of keys (Upstash), but one on the memory of a laptop.
+        # Upstash has no limit on the number of keys, but a laptop's memory has one.
         if len(self._keys) <= self._config.kept_flow_keys:
             return
         for name, key in list(self._keys.items())[: self._config.kept_flow_keys // 10]:

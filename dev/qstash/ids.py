@@ -1,6 +1,6 @@
-"""Names for things the service creates: messages, dead letters, schedules, signing keys, signatures.
+"""Ids of messages, dead letters, schedules, signing keys and signatures.
 
-Shaped like the hosted service's; unguessable, and ordered where listings need an order.
+They look like the hosted service's, can not be guessed, and sort by age where a listing needs an order.
 """
 
 import secrets

@@ -1,7 +1,7 @@
-"""Admission: how many may be inside at once, and how many may start a period.
+"""Admission: how many deliveries may run at once, and how many may start in a period.
 
-`Lane` is the pure rule, told the time; `Gate` lets coroutines wait at it, first come first served. Flow
-control and queues are both made of gates. Neither knows what a message is.
+`Lane` is the rule and gets the time from its caller. `Gate` lets coroutines wait at a lane, first come first served.
+Flow control and queues are both made of gates.
 Source: Upstash, features/flowcontrol and features/queues.
 """
 
@@ -25,7 +25,7 @@ class Lane:
         self._time_scale = time_scale
 
     def wait_s(self, now_s: float) -> float | None:
-        """0: the next may start. Positive: after so long. None: when another finishes, or on resume."""
+        """Returns the seconds until the next may start, or None if it has to wait for another's end or for `resume`."""
         if self.paused:
             return None
         if self.limits.parallelism is not None and self.running >= self.limits.parallelism:
@@ -49,16 +49,16 @@ class Lane:
         self.running -= 1
 
     def reset_period(self, now_s: float) -> None:
-        """The present moment begins a new period with nothing counted."""
+        """Begins a new period now, with nothing counted."""
         self._period_start_s = now_s
         self.started_in_period = 0
 
     def period_age_s(self, now_s: float) -> float:
-        """Seconds since the period began; 0 where none did."""
+        """Returns the seconds since the period began, or 0 if none has begun."""
         return 0.0 if self._period_start_s is None else now_s - self._period_start_s
 
     def is_idle(self, now_s: float) -> bool:
-        """Whether forgetting this lane would change nothing."""
+        """Whether the lane can be forgotten without a change."""
         return not self.paused and self.running == 0 and self._period_left_s(now_s) <= 0
 
     def _period_left_s(self, now_s: float) -> float:
@@ -89,7 +89,7 @@ class Gate:
         try:
             await place
         except asyncio.CancelledError:
-            # Admitted in the very moment of cancellation: the place must be given back.
+            # Admitted in the moment of the cancellation: the place must be given back.
             if place.done() and not place.cancelled():
                 self._leave()
             else:
@@ -102,7 +102,7 @@ class Gate:
             self._leave()
 
     def pump(self) -> None:
-        """Admits whoever may start now, and comes back when time alone will admit the next."""
+        """Admits those who may start now, and sets a timer if the next one only has to wait for the period."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -118,7 +118,7 @@ class Gate:
             self._line.popleft().set_result(None)
 
     def close(self) -> None:
-        """No more timers; whoever waits is cancelled by its own task."""
+        """Ends the timer. The waiting coroutines are cancelled by their own tasks."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -1,6 +1,6 @@
 """The limits of a flow-control key: how many at once, how many a period.
 
-Pure text and values. Source: Upstash, features/flowcontrol.
+Source: Upstash, features/flowcontrol.
 """
 
 import re
@@ -22,14 +22,14 @@ class Limits:
 
 
 def check_key(text: str) -> str:
-    """The key itself, or `ValueError`."""
+    """Returns the key, or raises `ValueError`."""
     if not _KEY.fullmatch(text):
         raise ValueError("a key can only contain alphanumeric characters, hyphens, periods and underscores")
     return text
 
 
 def parse_limits(text: str) -> Limits:
-    """Reads `parallelism=2, rate=10, period=1m`; raises `ValueError` with the part at fault."""
+    """Reads `parallelism=2, rate=10, period=1m`. Raises `ValueError` that names the wrong part."""
     values: dict[str, str] = {}
     for part in text.split(","):
         name, equals, value = part.strip().partition("=")
@@ -46,14 +46,14 @@ def parse_limits(text: str) -> Limits:
 
 
 def positive(text: str, name: str) -> int:
-    """A whole number of at least 1, or `ValueError`."""
+    """Returns a whole number of at least 1, or raises `ValueError`."""
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII) or int(text) < 1:
         raise ValueError(f"{name} must be a positive integer, got {text[:40]!r}")
     return int(text)
 
 
 def period_s(text: str) -> int:
-    """A period of one second to a week, or `ValueError`."""
+    """Returns a period of one second to a week, or raises `ValueError`."""
     seconds = int(parse_seconds_or_duration_s(text))
     if not 1 <= seconds <= MAX_PERIOD_S:
         raise ValueError("period must be between 1s and 7d")

@@ -1,6 +1,6 @@
 """What happened to messages, newest first: the service's logs.
 
-Keeps a bounded number of entries and shows them in both of the API's forms. Decides nothing.
+Keeps a bounded number of entries and shows them in both of the API's forms.
 Source: Upstash, API reference, schema `LogEntry`; the `qstash` SDK, `log.py`, for `/v2/events`.
 """
 
@@ -65,7 +65,7 @@ class Logs:
     def page(
         self, *, wanted: Callable[[Entry], bool], before: int | None, count: int
     ) -> tuple[list[Entry], str | None]:
-        """Up to `count` entries older than the cursor `before`, and the cursor of the next page, if any."""
+        """Returns up to `count` entries older than the cursor `before`, and the next cursor, or None at the end."""
         found: list[Entry] = []
         for entry in reversed(self._entries):
             if before is not None and entry.sequence >= before:
@@ -78,12 +78,12 @@ class Logs:
         return found, None
 
     def reset(self) -> None:
-        """Forgets everything; the sequence goes on, so that old cursors stay harmless."""
+        """Forgets everything. The sequence goes on, so that old cursors stay harmless."""
         self._entries.clear()
 
 
 def states_named(text: str) -> frozenset[State]:
-    """The states a `state` filter means. Raises `ValueError` for an unknown one."""
+    """Returns the states that a `state` filter means. Raises `ValueError` for an unknown state."""
     name = text.upper()
     if name == "IN_PROGRESS":
         return _IN_PROGRESS
@@ -91,7 +91,7 @@ def states_named(text: str) -> frozenset[State]:
 
 
 def show_entry(entry: Entry) -> Json:
-    """One entry. Where documentation and SDK disagree about a field's name, it is there under both."""
+    """Returns one entry. A field for which documentation and SDK have different names appears under both."""
     message, answer = entry.message, entry.answer
     options = show_options(message.options)
     body = message.body

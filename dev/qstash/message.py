@@ -1,6 +1,5 @@
-"""A message as it was accepted, and the answer one delivery of it got.
+"""A message as it was accepted, the answer to one delivery, and how the API shows both.
 
-Frozen values and how the API shows them. Knows no network, no waiting and no storage.
 Source: Upstash, API reference, schemas `Message` and `DLQMessage`.
 """
 
@@ -19,7 +18,7 @@ Json = dict[str, Any]
 class Message:
     """One message to one URL.
 
-    `is_callback`: made by the service itself to report on another message; it has no callbacks of its own.
+    `is_callback`: the service made the message to report on another one. It has no callbacks of its own.
     """
 
     message_id: str
@@ -38,7 +37,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back from one delivery. `status` 0: nothing did, and `error` says why.
+    """The answer to one delivery. With `status` 0 no answer came, and `error` says why.
 
     `headers` have lower-case names.
     """
@@ -55,13 +54,13 @@ class Answer:
 
     @property
     def stops_retries(self) -> bool:
-        """489 with the header, both; 489 alone is a failure like any other (Upstash, features/retry)."""
+        """Whether QStash must not retry: status 489 together with the header (Upstash, features/retry)."""
         named = dict(self.headers)
         return self.status == 489 and named.get("upstash-nonretryable-error", "").strip().lower() == "true"
 
 
 def multi(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Header pairs as the API shows them: each name once, with all its values."""
+    """Returns header pairs as the API shows them: each name once, with all its values."""
     shown: dict[str, list[str]] = {}
     for name, value in pairs:
         shown.setdefault(name, []).append(value)
@@ -69,7 +68,7 @@ def multi(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def shown_body(body: bytes, *, text_key: str = "body", base64_key: str = "bodyBase64") -> Json:
-    """UTF-8 goes under one key, anything else, in base64, under the other."""
+    """Returns the body under `text_key` if it is UTF-8, else in base64 under `base64_key`."""
     try:
         return {text_key: body.decode("utf-8")}
     except UnicodeDecodeError:
@@ -77,7 +76,7 @@ def shown_body(body: bytes, *, text_key: str = "body", base64_key: str = "bodyBa
 
 
 def show_options(options: Options) -> Json:
-    """The part of the answer that messages, dead letters, log entries and schedules have in common."""
+    """Returns the fields that messages, dead letters, log entries and schedules have in common."""
     limits = options.limits
     return present(
         {
@@ -99,7 +98,7 @@ def show_options(options: Options) -> Json:
 
 
 def show_origin(message: Message) -> Json:
-    """Where the message came from and where it goes; log entries show this part, too."""
+    """Returns where the message came from and where it goes."""
     return present(
         {
             "messageId": message.message_id,
@@ -113,7 +112,7 @@ def show_origin(message: Message) -> Json:
 
 
 def show_message(message: Message) -> Json:
-    """The schema `Message`, redacted where the publisher asked for it."""
+    """Returns the schema `Message`, redacted if the publisher asked for it."""
     hide_body = message.options.redaction.body and message.body
     return {
         **show_origin(message),
@@ -127,7 +126,7 @@ def show_message(message: Message) -> Json:
 
 
 def present(values: Json) -> Json:
-    """Without what is not there: the API leaves such fields out."""
+    """Returns the values without the empty ones: the API leaves those fields out."""
     return {key: value for key, value in values.items() if value is not None and value != {}}
 
 

@@ -1,6 +1,5 @@
-"""The HTTP rim of publish faults: closes connections, keeps clients waiting, answers nonsense.
+"""Acts on the publish faults: closes connections, keeps clients waiting, answers nonsense.
 
-Stands outside the application and looks at publish requests only. Knows no messages.
 Source of the 429 headers: Upstash, API rate limits, and the `qstash` SDK, `http.py`.
 """
 
@@ -17,7 +16,7 @@ _PUBLISHING = ("/v2/publish/", "/v2/enqueue/", "/v2/batch")
 
 
 class Misbehaviour:
-    """ASGI middleware. `stopping` ends every request it keeps hanging."""
+    """ASGI middleware around the application, for publish requests. `stopping` ends every hanging request."""
 
     def __init__(self, app: ASGIApp, faults: Faults, stopping: asyncio.Event) -> None:
         self._app = app
@@ -70,7 +69,7 @@ class Misbehaviour:
 
 
 async def _swallow(message: Message) -> None:
-    """The answer that never arrives."""
+    """Takes an answer that the client never gets."""
 
 
 async def _limit(send: Send, prefix: str, message: str, reset_s: float) -> None:

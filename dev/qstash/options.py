@@ -1,7 +1,6 @@
-"""What a publisher asks for in headers: read, checked, and put into one frozen value.
+"""The options that a publisher gives in headers, read and checked.
 
-Pure: header pairs in, `Options` out, `ApiError` 400 for whatever the service would refuse. Knows no
-message and no clock. Source: Upstash, API reference, "Publish a Message".
+Source: Upstash, API reference, "Publish a Message".
 """
 
 import re
@@ -27,7 +26,7 @@ _FORWARD = "Upstash-Forward-"
 _CALLBACK = "Upstash-Callback-"
 _FAILURE_CALLBACK = "Upstash-Failure-Callback-"
 
-# A connection of our own has its own framing; these never travel on to the destination.
+# The connection to the destination has its own framing, so these headers are not forwarded.
 _NOT_FORWARDED = {"Content-Length", "Transfer-Encoding", "Connection", "Host", "Upgrade"}
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -38,7 +37,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Options:
-    """The checked wishes of one publish request.
+    """The checked options of one publish request.
 
     `source` are the headers it was read from, so that a schedule can publish again.
     `forwarded` are the headers the destination gets, `Content-Type` included.
@@ -70,16 +69,16 @@ def canonical(name: str) -> str:
 
 
 def read_source(headers: Iterable[tuple[str, str]]) -> HeaderPairs:
-    """The part of a request's headers that describes the message: `Upstash-*` and `Content-Type`."""
+    """Returns the headers that describe the message: `Upstash-*` and `Content-Type`."""
     pairs = ((canonical(name), value.strip()) for name, value in headers)
     return tuple((name, value) for name, value in pairs if name == "Content-Type" or name.startswith("Upstash-"))
 
 
 def parse_options(source: HeaderPairs) -> Options:
-    """Reads and checks. Raises `ApiError` 400 naming the header at fault."""
+    """Reads and checks headers. Raises `ApiError` 400 that names the wrong header."""
     named: dict[str, str] = {}
     for name, value in source:
-        # HTTP itself guards single requests; the headers of a batch item are JSON and can hold anything.
+        # HTTP guards the headers of a single request. The headers of a batch item are JSON and can hold anything.
         if not _TOKEN.fullmatch(name) or _UNSENDABLE.search(value):
             raise bad_request(f"invalid header {name[:60]!r}")
         named.setdefault(name, value)

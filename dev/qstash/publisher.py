@@ -1,7 +1,6 @@
-"""Accepting messages: from a destination, headers and a body to the messages the engine delivers.
+"""Accepts messages: checks them, finds duplicates, makes one message for each endpoint, hands them to the engine.
 
-Checks, deduplicates, fans out to URL groups. Knows nothing of HTTP requests; schedules publish
-through it as well.
+Schedules publish here as well.
 """
 
 import time
@@ -23,14 +22,14 @@ from dev.qstash.url_groups import Endpoint, UrlGroups
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the publisher is told of one message."""
+    """What the publisher gets for one message."""
 
     message_id: str
     url: str
     deduplicated: bool
 
     def show(self, *, with_url: bool) -> Json:
-        """As the API answers; the SDK reads a missing `deduplicated` as false."""
+        """Returns the API's answer. The SDK reads a missing `deduplicated` as false."""
         shown: Json = {"messageId": self.message_id}
         if with_url:
             shown["url"] = self.url
@@ -41,25 +40,25 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Accepted:
-    """One receipt for a URL, one for each endpoint of a group."""
+    """The receipts: one for a URL, one for each endpoint of a group."""
 
     receipts: tuple[Receipt, ...]
     is_group: bool
 
     @property
     def status(self) -> int:
-        """202 tells a duplicate from the 200 of a new message (Upstash, features/deduplication)."""
+        """202 for a duplicate, 200 for a new message (Upstash, features/deduplication)."""
         return 202 if self.receipts and all(receipt.deduplicated for receipt in self.receipts) else 200
 
     def show(self) -> Json | list[Json]:
-        """An object for a URL; an array for a group, which is what the SDK reads."""
+        """Returns an object for a URL, and an array for a group, as the SDK reads them."""
         shown = [receipt.show(with_url=self.is_group) for receipt in self.receipts]
         return shown if self.is_group else shown[0]
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One thing to be published. `source` are canonical header pairs."""
+    """One request to publish. `source` are canonical header pairs."""
 
     destination: str
     source: HeaderPairs
@@ -70,7 +69,7 @@ class Submission:
 
 
 class Publisher:
-    """The one way in."""
+    """Takes messages in."""
 
     def __init__(self, config: Config, engine: Engine, flow: FlowControl, url_groups: UrlGroups) -> None:
         self._config = config
@@ -80,7 +79,7 @@ class Publisher:
         self.deduplication = Deduplication(config.scaled_s(WINDOW_S))
 
     def check(self, submission: Submission) -> tuple[Options, list[Endpoint], bool]:
-        """Options, endpoints, and whether they are a group's. Raises `ApiError`; changes nothing."""
+        """Returns options, endpoints, and whether they are a group's. Raises `ApiError`. Changes nothing."""
         if len(submission.body) > self._config.max_body_bytes:
             raise ApiError(413, f"message body exceeds the limit of {self._config.max_body_bytes} bytes")
         endpoints, is_group = self._resolve(submission.destination)

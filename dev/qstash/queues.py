@@ -1,7 +1,7 @@
 """Queues: ordered lines of messages, each with its own number of consumers.
 
-A message keeps its place until it is delivered or has failed for good, retries included; that is what makes
-a queue of parallelism 1 first in, first out. Source: Upstash, features/queues and API reference, "Queues".
+A message keeps its place, also through retries, until it is delivered or has failed for good. So a queue of
+parallelism 1 is first in, first out. Source: Upstash, features/queues and API reference, "Queues".
 """
 
 import time
@@ -27,7 +27,7 @@ class Queue:
 
 
 class Queues:
-    """All queues by name. `lag` is asked for the number of unfinished messages of a queue."""
+    """All queues by name. `lag` returns the number of unfinished messages of a queue."""
 
     def __init__(self, config: Config, lag: Callable[[str], int]) -> None:
         self._config = config
@@ -35,7 +35,7 @@ class Queues:
         self._queues: dict[str, Queue] = {}
 
     def ensure(self, name: str) -> None:
-        """A message may be enqueued to a queue nobody created: it comes into being, with parallelism 1."""
+        """Creates the queue, with parallelism 1, if there is none: a message may be enqueued to any name."""
         if name not in self._queues:
             self.upsert(name, parallelism=1)
 
@@ -61,7 +61,7 @@ class Queues:
         queue.gate.pump()
 
     def set_paused(self, name: str, paused: bool) -> None:
-        """Raises `ApiError` 404 where there is no such queue."""
+        """Pauses or resumes a queue. Raises `ApiError` 404 if there is no such queue."""
         queue = self._existing(name)
         queue.gate.lane.paused = paused
         queue.updated_at_ms = int(time.time() * 1000)
@@ -76,7 +76,7 @@ class Queues:
         return [self._show(queue) for queue in self._queues.values()]
 
     def delete(self, name: str) -> None:
-        """Forgets the queue; its waiting messages are for the caller to cancel."""
+        """Forgets the queue. The caller cancels its waiting messages."""
         queue = self._queues.pop(checked_queue_name(name), None)
         if queue is not None:
             queue.gate.close()
@@ -103,7 +103,7 @@ class Queues:
 
 
 def checked_queue_name(name: str) -> str:
-    """The name itself, or `ApiError` 400."""
+    """Returns the name, or raises `ApiError` 400."""
     try:
         return check_name(name, "queue names")
     except ValueError as error:

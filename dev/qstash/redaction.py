@@ -1,6 +1,5 @@
-"""Which parts of a message may not be shown: `Upstash-Redact-Fields`.
+"""The parts of a message that the API does not show: `Upstash-Redact-Fields`. Deliveries carry the original values.
 
-Only what the API shows is touched; deliveries carry the original values.
 Source: Upstash, publish, `Upstash-Redact-Fields`.
 """
 
@@ -20,7 +19,7 @@ class Redaction:
     header_names: frozenset[str] = frozenset()
 
     def shown_headers(self, headers: dict[str, list[str]]) -> dict[str, list[str]]:
-        """The headers as the API may show them."""
+        """Returns the headers as the API may show them."""
         return {
             name: [hidden(value.encode()) for value in values] if self._hides(name) else values
             for name, values in headers.items()
@@ -31,14 +30,14 @@ class Redaction:
 
 
 def hidden(value: bytes) -> str:
-    """`REDACTED:` and the SHA-256 of what is not shown."""
+    """Returns `REDACTED:` and the SHA-256 of the hidden value."""
     return f"REDACTED:{hashlib.sha256(value).hexdigest()}"
 
 
 def parse_redaction(text: str) -> Redaction:
     """Reads `body, header[Authorization]`. Raises `ValueError` for an unknown field.
 
-    All headers are `headers` in the documentation and `header` in the Python SDK; both are meant.
+    The documentation writes `headers` for all headers, the Python SDK `header`. Both are read.
     """
     body = all_headers = False
     names: set[str] = set()

@@ -1,6 +1,5 @@
-"""Schedules: messages published again and again when their cron expression says so.
+"""Schedules: messages that are published whenever their cron expression says so. Each schedule is a task.
 
-One task a schedule. Knows the publisher; knows nothing of how messages are delivered.
 Under a time scale a schedule's own calendar runs fast: at 0.001 a minute of it takes 60 ms.
 Source: Upstash, features/schedules and API reference, "Schedules".
 """
@@ -18,17 +17,17 @@ from dev.qstash.options import Options
 from dev.qstash.publisher import Accepted, Submission
 from dev.qstash.redaction import hidden
 
-# What the engine calls the end of a message, in the words of `lastScheduleStates`.
+# The engine's words for the end of a message, and those of `lastScheduleStates`.
 _STATES = {"delivered": "SUCCESS", "failed": "FAIL", "cancelled": "FAIL"}
 
 
 MIN_WAIT_S = 0.001
-"""However fast the calendar runs, everything else gets its turn."""
+"""However fast the calendar runs, other tasks get their turn."""
 
 
 @dataclass
 class Schedule:
-    """One schedule. Moments are Unix milliseconds of its own calendar, which real time starts."""
+    """One schedule. Times are Unix milliseconds of its own calendar, which starts at the real time."""
 
     schedule_id: str
     cron: Cron
@@ -85,7 +84,7 @@ class Schedules:
         del self._schedules[schedule_id]
 
     def note_end(self, message: Message, end: str) -> None:
-        """A message ended; if it came from the last run of a schedule, the schedule shows how."""
+        """Notes how a message ended, if it came from the last run of a schedule."""
         schedule = self._schedules.get(message.schedule_id or "")
         if schedule is not None and message.message_id in schedule.states:
             schedule.states[message.message_id] = _STATES[end]
@@ -104,7 +103,7 @@ class Schedules:
         due_s = loop.time()
         while (next_s := schedule.cron.next_after_s(now_s)) is not None:
             schedule.next_ms = int(next_s * 1000)
-            # Counted from when the last one was due, so that slowness does not add up.
+            # Counted from the time the last run was due, so that delays do not add up.
             due_s += self._config.scaled_s(next_s - now_s)
             await asyncio.sleep(max(MIN_WAIT_S, due_s - loop.time()))
             now_s = next_s
@@ -115,7 +114,7 @@ class Schedules:
         schedule.last_ms = moment_ms
         try:
             accepted = self._publish(schedule.submission)
-        except ApiError as error:  # a URL group deleted meanwhile; the next run may find it again
+        except ApiError as error:  # the URL group was deleted meanwhile; the next run may find it again
             schedule.error = error.message
             return
         schedule.error = None
@@ -133,7 +132,7 @@ class Schedules:
 
 
 def show_schedule(schedule: Schedule) -> Json:
-    """The schema `Schedule`, with the fields the SDK reads besides."""
+    """Returns the schema `Schedule`, with further fields that the SDK reads."""
     options, submission = schedule.options, schedule.submission
     hide_body = options.redaction.body and submission.body
     return present(

@@ -1,7 +1,4 @@
-"""Runs the application under uvicorn, and stops it quietly and at once.
-
-Knows uvicorn and signals; knows nothing of the API.
-"""
+"""Runs the application under uvicorn, and stops it quietly and at once."""
 
 import signal
 import socket
@@ -30,24 +27,24 @@ class Server(uvicorn.Server):
                 access_log=False,
                 lifespan="on",
                 timeout_graceful_shutdown=1,
-                # Publishers hold connections for long; QStash does not close them after five seconds.
+                # Publishers hold connections for long. QStash does not close them after five seconds, as uvicorn would.
                 timeout_keep_alive=75,
                 backlog=2048,
             )
         )
 
     def stop(self) -> None:
-        """Lets go of hanging requests and ends the server. From any thread."""
+        """Ends hanging requests and the server. May be called from any thread."""
         self.app.state.stopping.set()
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  uvicorn's signature
-        """A second signal changes nothing: the end is already near."""
+        """Stops the server. A second signal changes nothing."""
         self.stop()
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """uvicorn would raise the signals again at the end; a stop that was asked for is no failure."""
+        """Handles signals without raising them again at the end, as uvicorn does: a requested stop is no failure."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -60,7 +57,7 @@ class Server(uvicorn.Server):
 
 
 def port_is_free(host: str, port: int) -> bool:
-    """Whether the address can be bound right now."""
+    """Whether a server could listen on the address now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

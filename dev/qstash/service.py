@@ -1,7 +1,4 @@
-"""All parts of one stand-in, made and ended together.
-
-The routes get at everything through this; it holds no rule of its own.
-"""
+"""All parts of one stand-in, made and ended together. The routes reach every part through it."""
 
 from starlette.requests import Request
 
@@ -44,7 +41,7 @@ class Service:
         self.engine.on_end.append(self.schedules.note_end)
 
     async def reset(self) -> None:
-        """As freshly started."""
+        """Brings every part back to its state at the start."""
         await self.schedules.stop()
         await self.engine.stop()
         self.publisher.deduplication.reset()
@@ -60,7 +57,7 @@ class Service:
 
 
 def service_of(request: Request) -> Service:
-    """The stand-in a request is for."""
+    """Returns the stand-in that a request is for."""
     service = request.app.state.service
     assert isinstance(service, Service)
     return service

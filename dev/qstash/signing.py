@@ -1,6 +1,5 @@
 """The pair of signing keys and the JWT that goes with each delivery.
 
-Knows PyJWT. Must not know what is delivered, or why.
 Source: Upstash, howto/signature, "Verify the signature".
 """
 
@@ -15,7 +14,7 @@ LIFETIME_S = 300
 
 
 class SigningKeys:
-    """Current and next key. `rotate` moves the next one up; from then on it signs."""
+    """The current and the next key. The current key signs."""
 
     def __init__(self, current: str, next_key: str) -> None:
         self._start = (current, next_key)
@@ -23,7 +22,7 @@ class SigningKeys:
         self.next = next_key
 
     def rotate(self) -> None:
-        """The next key becomes the current one, and there is a fresh next one."""
+        """Makes the next key the current one, and a fresh next key."""
         self.current, self.next = self.next, ids.signing_key()
 
     def reset(self) -> None:
@@ -31,7 +30,7 @@ class SigningKeys:
         self.current, self.next = self._start
 
     def sign(self, *, url: str, body: bytes, now_s: float) -> str:
-        """The value of `Upstash-Signature` for one delivery. Real seconds, whatever the time scale."""
+        """Returns the value of `Upstash-Signature` for one delivery. Its times are real, whatever the time scale."""
         issued_s = int(now_s)
         claims = {
             "iss": "Upstash",

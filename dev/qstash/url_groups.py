@@ -1,6 +1,6 @@
-"""URL groups, called topics in the paths: one publish, a message for each endpoint.
+"""URL groups, called topics in the paths: one publish becomes a message for each endpoint.
 
-Keeps names and endpoints. Source: Upstash, features/url-groups and API reference, "URL Groups".
+Source: Upstash, features/url-groups and API reference, "URL Groups".
 """
 
 import time
@@ -36,12 +36,12 @@ class UrlGroups:
         self._groups: dict[str, UrlGroup] = {}
 
     def endpoints(self, name: str) -> list[Endpoint] | None:
-        """The endpoints of a group; None where there is no such group."""
+        """Returns the endpoints of a group, or None if there is no such group."""
         group = self._groups.get(name)
         return list(group.endpoints.values()) if group else None
 
     def upsert(self, name: str, wanted: object) -> None:
-        """Adds or renames endpoints; creates the group. Raises `ApiError` 400."""
+        """Adds or renames endpoints, and creates the group if there is none. Raises `ApiError` 400."""
         endpoints = [_checked(item) for item in _items(wanted)]
         _check_group_name(name)
         now_ms = int(time.time() * 1000)
@@ -54,7 +54,7 @@ class UrlGroups:
             group.endpoints[endpoint.url] = endpoint
 
     def remove(self, name: str, unwanted: object) -> None:
-        """Removes endpoints by name or URL; the last one takes the group with it. Raises `ApiError`."""
+        """Removes endpoints by name or URL. A group without endpoints is removed too. Raises `ApiError`."""
         items = _items(unwanted)
         group = self._existing(name)
         for item in items:
@@ -76,7 +76,7 @@ class UrlGroups:
         return [_show(group) for group in self._groups.values()]
 
     def delete(self, name: str) -> None:
-        """Forgets a group; one that does not exist is no error."""
+        """Forgets a group. An unknown group is no error."""
         self._groups.pop(name, None)
 
     def reset(self) -> None:

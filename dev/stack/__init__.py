@@ -1,6 +1,7 @@
 """The local stack: a real Postgres and PostgREST, the QStash and Graph stand-ins, and the functions.
 
-Must not be imported by anything that is deployed.
+`stack` starts and stops everything, `components` says how each part is run, `component` is one child process.
+`gateway` stands before PostgREST as Supabase's gateway does. Nothing here is deployed.
 """
 
 from dev.stack.config import StackConfig

@@ -1,7 +1,4 @@
-"""One child process of the stack: started, waited for, signalled, stopped.
-
-Knows processes, logs and readiness. Must not know what any particular component is.
-"""
+"""One child process of the stack: started, waited for, signalled, stopped."""
 
 import contextlib
 import http.client
@@ -29,7 +26,7 @@ FAMILY_GONE_S = 5.0
 
 @dataclass(frozen=True)
 class Spec:
-    """How to run one component. `ready` is asked until it says yes; `before` runs right before each start."""
+    """How to run one component. `before` runs right before each start, `ready` is called until it returns True."""
 
     name: str
     argv: tuple[str, ...]
@@ -57,16 +54,16 @@ class Component:
 
     @property
     def running(self) -> bool:
-        """Whether the process exists (a stopped one by SIGSTOP does)."""
+        """Whether the process exists. A process that SIGSTOP has stopped exists."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int | None:
-        """The child's process id while it runs."""
+        """The child's process id, or None if the child does not run."""
         return self._process.pid if self._process is not None and self.running else None
 
     def start(self) -> None:
-        """Start the child and wait until it is ready. Raises `StackError` with the log's tail if it dies."""
+        """Starts the child and waits until it is ready. Raises `StackError` with the end of its log."""
         if self.running:
             return
         self._reap()
@@ -104,25 +101,25 @@ class Component:
 
     @property
     def died(self) -> bool:
-        """Whether the process has ended and nobody here asked for it."""
+        """Whether the process has ended although nobody here has stopped it."""
         return self._process is not None and self._process.poll() is not None
 
     def obituary(self, what: str = "stopped by itself") -> str:
-        """What happened, the exit code if there is one, and the end of the log."""
+        """Returns `what` with the exit code, if there is one, and the end of the log."""
         code = self._process.poll() if self._process is not None else None
         exit_code = "" if code is None else f" (exit code {code})"
         return f"{self.spec.name} {what}{exit_code}. The end of {self.log_path}:\n{tail(self.log_path)}"
 
     def ask_to_stop(self) -> None:
-        """Send the stop signal, without waiting."""
+        """Sends the stop signal, without waiting."""
         if self.running:
             assert self._process is not None
             self._process.send_signal(self.spec.stop_signal)
-            # A child frozen by SIGSTOP hears nothing until it is thawed.
+            # A child that SIGSTOP has stopped takes no signal until SIGCONT.
             _signal_family(self._process.pid, signal.SIGCONT)
 
     def stop(self) -> None:
-        """Stop the child; kill it when it does not listen. Returns when it is gone."""
+        """Stops the child, and kills it if it does not stop in time. Returns when the child is gone."""
         self.ask_to_stop()
         if self._process is not None:
             try:
@@ -132,9 +129,9 @@ class Component:
         self._reap()
 
     def kill(self, number: signal.Signals) -> None:
-        """Send `number`. SIGKILL, SIGSTOP and SIGCONT reach the child's own children too.
+        """Sends the signal `number`. SIGKILL, SIGSTOP and SIGCONT reach the child's own children too.
 
-        After SIGKILL it returns when the process is gone, so that its port refuses connections.
+        After SIGKILL the method returns when the process is gone and its port refuses connections.
         """
         if not self.running:
             return
@@ -154,16 +151,16 @@ class Component:
 
 
 def _signal_family(pid: int, number: signal.Signals) -> None:
-    """Signal a process and its descendants. After SIGKILL it returns when the descendants are gone.
+    """Signals a process and its descendants. After SIGKILL it returns when the descendants are gone.
 
-    They share the listening socket, so that the port stays taken as long as one of them lives.
+    The descendants share the listening socket, so the port stays taken as long as one of them lives.
     """
     import psutil  # noqa: PLC0415  70 ms, not wanted at the first start
 
     with contextlib.suppress(psutil.Error):
         parent = psutil.Process(pid)
         if number == signal.SIGKILL:
-            parent.suspend()  # so that it forks nobody while its children are counted
+            parent.suspend()  # so that it does not fork while its children are listed
         children = parent.children(recursive=True)
         for process in [*children, parent]:
             with contextlib.suppress(psutil.Error):
@@ -178,14 +175,14 @@ def _lives(process: "psutil.Process") -> bool:
     import psutil  # noqa: PLC0415
 
     try:
-        # A zombie holds nothing; in some containers nobody ever collects it.
+        # A zombie holds no socket. In some containers nothing ever collects it.
         return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
 
 
 def http_status(port: int, path: str = "/", headers: Mapping[str, str] | None = None) -> int | None:
-    """The status a local server answers with, None when it does not answer. Ignores proxy settings."""
+    """Returns the status of a local server's answer, or None if it does not answer. Ignores proxy settings."""
     connection = http.client.HTTPConnection(HOST, port, timeout=2)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
@@ -197,7 +194,7 @@ def http_status(port: int, path: str = "/", headers: Mapping[str, str] | None = 
 
 
 def tail(path: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log, "(empty)" when there are none."""
+    """Returns the last lines of a log, or "(empty)"."""
     try:
         with path.open("rb") as log:
             log.seek(0, os.SEEK_END)

@@ -1,7 +1,4 @@
-"""How each component of the stack is started and told to be ready: command lines, environments, checks.
-
-Pure descriptions (`Spec`). Must not start anything, nor decide in which order things start.
-"""
+"""How each component of the stack is run: command line, environment, check of readiness. Starts nothing itself."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -31,7 +28,7 @@ def postgres(cluster: Cluster, before: Callable[[], None]) -> Spec:
 
 
 def postgrest_server(cluster: Cluster, port: int) -> Spec:
-    """PostgREST. Raises `StackError` when its binary is missing or does not exist for this machine."""
+    """PostgREST. Raises `StackError` if its binary is missing or there is none for this machine."""
     settings = postgrest.environment(db_uri=cluster.dsn("authenticator"), port=port, jwt_secret=keys.JWT_SECRET)
     return Spec(
         name="postgrest",
@@ -44,7 +41,7 @@ def postgrest_server(cluster: Cluster, port: int) -> Spec:
 
 
 def gateway(port: int, upstream_port: int) -> Spec:
-    """The front door of Supabase."""
+    """Supabase's gateway."""
     options = ("--port", str(port), "--upstream-port", str(upstream_port))
     return _python("rest", port, ("-m", "dev.stack.gateway", *options))
 
@@ -56,7 +53,7 @@ def qstash(port: int, time_scale: float) -> Spec:
 
 
 def graph(config: StackConfig, functions_url: str) -> Spec:
-    """The Graph API stand-in, whose echoes go to the webhook."""
+    """The Graph API stand-in, which posts echoes to the webhook."""
     account = config.env.get("INSTAGRAM_ACCOUNT_ID")
     app_secret = config.env.get("INSTAGRAM_APP_SECRET") or keys.APP_SECRET
     options = (
@@ -75,7 +72,7 @@ def functions(config: StackConfig, env: Mapping[str, str], port: int) -> Spec:
 
 
 def is_qstash(port: int) -> bool:
-    """Whether a QStash that knows the local token (the stand-in, or Upstash's own) answers on `port`."""
+    """Whether a QStash with the local token answers on `port`: the stand-in, or Upstash's own local server."""
     headers = {"Authorization": f"Bearer {keys.QSTASH_TOKEN}"}
     return http_status(port, "/v2/keys", headers) == 200
 

@@ -1,7 +1,4 @@
-"""What a stack is asked to be: where its data lives, which ports, whose settings win.
-
-Plain values. Must not start, read or write anything.
-"""
+"""The settings of one local stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 class StackConfig:
     """Settings of one local stack.
 
-    `env` holds the user's own settings (tokens, `PHASE3_URL`, ...): they win over the local defaults. With
-    `SUPABASE_URL`, `QSTASH_URL` or `GRAPH_INSTAGRAM_URL` in it, that server is used and no local one started.
-    The surrounding process environment is never consulted, so that a test run can't reach a hosted project.
-    `time_scale` and `echo` are handed to the QStash and Graph stand-ins. `fast` trades the database's
-    durability for speed and is for tests only. `functions_dir` holds `api/` and `vercel.json`; `instances` is how
-    many processes serve each function.
+    `env` holds the user's own settings (tokens, `PHASE3_URL`, ...), which win over the local defaults. If it has
+    `SUPABASE_URL`, `QSTASH_URL` or `GRAPH_INSTAGRAM_URL`, the stack uses that server and starts none of its own.
+    The stack does not read the process environment, so a test run can not reach a hosted project.
+    The QStash stand-in gets `time_scale`, the Graph stand-in gets `echo`. `fast` gives up the database's durability
+    for speed and is for tests only. `functions_dir` holds `api/` and `vercel.json`. `instances` processes serve the
+    functions.
     """
 
     data_dir: Path = ROOT / ".local"

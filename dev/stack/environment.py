@@ -1,7 +1,4 @@
-"""Environments: the user's settings, those of the functions, and a quiet one for every child.
-
-Pure but for reading `.env`. Must not start anything.
-"""
+"""Environment variables: the user's settings, those of the functions, and those that every child process gets."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +7,7 @@ from pathlib import Path
 from dev.stack import keys
 from dev.stack.errors import StackError
 
-# What a child may not pick up by accident: the shell's own pipeline settings, and libpq's and PostgREST's.
+# Variables that no child may inherit from the shell: settings of the pipeline, of libpq and of PostgREST.
 OURS = (
     "INSTAGRAM_",
     "QSTASH_",
@@ -29,13 +26,13 @@ OURS_EXACTLY = ("INTERNAL_API_SECRET", "CRON_SECRET", "PHASE3_URL", "LOG_LEVEL",
 
 
 def user_settings(root: Path) -> dict[str, str]:
-    """The user's settings: the process environment's, else those of `root`/.env. Blank counts as unset."""
+    """Returns the user's settings, from the environment or else from `root`/.env. A blank value counts as unset."""
     settings = {name: value for name, value in os.environ.items() if _is_ours(name)}
     return {**_present(read_env_file(root / ".env")), **_present(settings)}
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """KEY=VALUE lines; `export`, blank lines, comments and matching quotes allowed. {} without a file."""
+    """Reads KEY=VALUE lines. `export`, blank lines, comments and matching quotes are allowed. {} without a file."""
     try:
         lines = path.read_text().splitlines()
     except FileNotFoundError:
@@ -60,7 +57,7 @@ def _unquote(value: str) -> str:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """The process environment without any pipeline setting, plus `extra`; local calls pass by a proxy."""
+    """Returns the process environment without settings of the pipeline, plus `extra`. Local calls use no proxy."""
     inherited = {name: value for name, value in os.environ.items() if not _is_ours(name)}
     local = ",".join(filter(None, (os.environ.get("NO_PROXY", os.environ.get("no_proxy", "")), "127.0.0.1,localhost")))
     return {**inherited, "NO_PROXY": local, "no_proxy": local, "PYTHONUNBUFFERED": "1", **extra}
@@ -74,7 +71,7 @@ def functions_environment(
     supabase: Mapping[str, str],
     graph: Mapping[str, str],
 ) -> dict[str, str]:
-    """Every variable the functions need: local defaults, the user's own, then where things really run."""
+    """Returns every variable the functions need: local defaults, the user's settings, then the servers in use."""
     defaults = {
         "INSTAGRAM_APP_SECRET": keys.APP_SECRET,
         "INSTAGRAM_VERIFY_TOKEN": keys.VERIFY_TOKEN,
@@ -87,7 +84,7 @@ def functions_environment(
 
 
 def qstash_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
-    """The user's QStash when `QSTASH_URL` says where it is, else the local one with Upstash's dev keys."""
+    """Returns the settings of the user's QStash if `QSTASH_URL` is set, else of the local one."""
     if user.get("QSTASH_URL"):
         return {name: value for name, value in user.items() if name.startswith("QSTASH_") and value}
     return {
@@ -99,9 +96,9 @@ def qstash_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
 
 
 def supabase_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
-    """The user's Supabase when `SUPABASE_URL` says where it is, else the local one.
+    """Returns the settings of the user's Supabase if `SUPABASE_URL` is set, else of the local one.
 
-    The local key for tokens comes with it: nothing in a hosted project is to be encrypted with what everybody knows.
+    Only the local one comes with a key for tokens: everybody knows that key, so a hosted project must not use it.
     """
     if not user.get("SUPABASE_URL"):
         return {
@@ -115,9 +112,9 @@ def supabase_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]
 
 
 def graph_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
-    """The user's Graph API when `GRAPH_INSTAGRAM_URL` says where it is, else the stand-in with its own token.
+    """Returns the settings of the stand-in, or {} if `GRAPH_INSTAGRAM_URL` is set.
 
-    A real token alone does not reach out to Instagram: nothing on a laptop should send by accident.
+    A real token alone does not lead to Instagram: nothing on a laptop should send by accident.
     """
     if user.get("GRAPH_INSTAGRAM_URL"):
         return {}

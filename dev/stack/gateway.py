@@ -106,7 +106,7 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with PostgREST's answer, or with a refusal of the gateway's own.
 
-        Where PostgREST or the client breaks off, the answer stays unfinished: then uvicorn closes the connection.
+        If PostgREST or the client breaks off, the answer stays unfinished. uvicorn then closes the connection.
         """
         request = Request(scope, receive)
         headers = forwarded_headers(request.headers)

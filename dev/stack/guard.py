@@ -1,10 +1,10 @@
-"""The guard: a tiny process that ends the stack's children when their parent could not.
+"""The guard: a small process that ends the stack's children when their parent could not.
 
-Started once per stack; knows process ids and signals only. It reads `+ PID SIGNAL` and `- PID` lines from
-its stdin. When the pipe closes (the parent has exited, crashed, or was killed by SIGKILL) it ends whoever is
-still registered. It also inherits the stack's lock, so that the lock lasts until the last child is gone.
+Each stack starts one guard. The guard reads lines `+ PID SIGNAL` and `- PID` from its standard input. When the pipe
+closes (the parent has exited, crashed, or was killed) the guard ends the processes that are still registered. The guard
+inherits the stack's lock, so the lock lasts until the last child is gone.
 
-Runs as a file with `python -I -S`, so it may import nothing but the standard library.
+The file is run with `python -I -S`, so it may import nothing but the standard library.
 """
 
 import os
@@ -17,8 +17,8 @@ POLL_S = 0.05
 
 
 def main() -> None:
-    """Follow the parent's messages, then clean up."""
-    # Whoever signals the whole terminal or the parent's group must not end the one who cleans up.
+    """Follows the parent's messages, then cleans up."""
+    # A signal to the whole terminal or to the parent's group must not end the guard.
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
     children: dict[int, int] = {}
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def end(children: dict[int, int]) -> None:
-    """Ask each child to stop by its own signal; after `GRACE_S` kill what is left, with its process group."""
+    """Sends each child its stop signal. After `GRACE_S`, kills the remaining children with their process groups."""
     for pid, stop_signal in children.items():
         _signal(pid, stop_signal)
         _signal(pid, signal.SIGCONT)
@@ -53,11 +53,11 @@ def _signal(pid: int, number: int) -> bool:
 
 def _lives(pid: int) -> bool:
     try:
-        # Orphans nobody collects (containers without an init) stay as zombies, which hold nothing.
+        # In a container without an init, orphans stay as zombies. A zombie holds nothing.
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return stat.read().rpartition(b")")[2].split()[0] != b"Z"
     except OSError:
-        return _signal(pid, 0)  # no /proc on macOS; and the answer is no for one that has just gone
+        return _signal(pid, 0)  # macOS has no /proc; a process that has just ended takes no signal
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The local stack's keys and secrets: fixed, public, worthless anywhere else.
-
-Plain values and one HS256 signature. Must not know who uses which.
-"""
+"""The local stack's keys and secrets: fixed, public, worthless anywhere else."""
 
 import base64
 import hashlib
@@ -14,7 +11,7 @@ from dev.qstash.config import DEV_CURRENT_KEY, DEV_NEXT_KEY, DEV_TOKEN
 JWT_SECRET = "super-secret-jwt-token-with-at-least-32-characters-long"
 JWT_EXPIRES_AT_S = 1_983_812_996  # 2032-11-11, the CLI's date too
 
-# The new style of keys, which Supabase's gateway exchanges for a JWT.
+# Keys of the new style. Supabase's gateway puts a JWT in their place.
 SECRET_KEY = "sb_secret_local_development"
 PUBLISHABLE_KEY = "sb_publishable_local_development"
 
@@ -32,7 +29,7 @@ QSTASH_NEXT_SIGNING_KEY = DEV_NEXT_KEY
 
 
 def supabase_jwt(role: str) -> str:
-    """A legacy API key of the local project: the same text every time, for `anon` or `service_role`."""
+    """Returns the legacy API key of the local project for `anon` or `service_role`, the same text every time."""
     claims = {"iss": "supabase-local", "role": role, "exp": JWT_EXPIRES_AT_S}
     signed = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
     signature = hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest()

@@ -1,6 +1,6 @@
-"""One stack a data directory: the lock that says so, and the guard that shares it.
+"""The lock of a data directory, which one stack at a time holds, and the guard that shares it.
 
-The lock is the kernel's (`flock`), so a crashed owner can't leave it behind. Must not know the components.
+The lock is the kernel's (`flock`), so a crashed owner can't leave it behind.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from pathlib import Path
 from dev.stack.errors import StackError
 
 LOCK_NAME = "lock"
-# How long a new stack waits for the guard of a killed one to finish: its grace, and a little.
+# How long a new stack waits for the guard of a killed stack: the grace of the guard, and a little.
 LEFTOVER_WAIT_S = 6.0
 
 
@@ -29,7 +29,7 @@ class DataLock:
         self._talking = threading.Lock()
 
     def acquire(self) -> None:
-        """Take the lock and start the guard. Raises `StackError` when another stack runs on the directory."""
+        """Takes the lock and starts the guard. Raises `StackError` if another stack runs on the directory."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.data_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -62,15 +62,15 @@ class DataLock:
             time.sleep(0.05)
 
     def watch(self, pid: int, stop_signal: signal.Signals) -> None:
-        """Have the guard end `pid` by `stop_signal` should this process go away."""
+        """Registers `pid`: the guard ends it by `stop_signal` if this process goes away."""
         self._tell(f"+ {pid} {int(stop_signal)}")
 
     def forget(self, pid: int) -> None:
-        """`pid` has ended; its number may soon belong to somebody else."""
+        """Takes `pid` off the guard's list. The process has ended, and its number may soon be another process's."""
         self._tell(f"- {pid}")
 
     def release(self) -> None:
-        """Dismiss the guard (it ends whatever is still registered) and free the lock. Safe to call twice."""
+        """Ends the guard, which ends the registered processes, and frees the lock. Safe to call twice."""
         if self._guard is not None:
             assert self._guard.stdin is not None
             self._guard.stdin.close()
@@ -90,7 +90,7 @@ class DataLock:
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a stack holds `data_dir` now."""
+    """Whether a stack runs on `data_dir` now."""
     try:
         fd = os.open(data_dir / LOCK_NAME, os.O_RDWR)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
 """Supabase's roles, then the project's migrations, each once and in the order of their names.
 
-Knows SQL files and the record the Supabase CLI keeps of them. Must not know what the migrations contain.
-psycopg takes 0.3 s to import and every child of the stack passes by here, so it is imported on use.
+The record of applied migrations is the Supabase CLI's. psycopg takes 0.3 s to import and every child of the stack
+imports this module, so psycopg is imported on use.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def accepts_connections(dsn: str) -> bool:
 
 
 def create_roles(superuser_dsn: str) -> None:
-    """Make a bare cluster look like a new Supabase project. Does nothing the second time."""
+    """Makes a bare cluster look like a new Supabase project. Does nothing the second time."""
     import psycopg  # noqa: PLC0415
 
     with psycopg.connect(superuser_dsn) as connection:
@@ -59,9 +59,9 @@ def read_migrations(directory: Path) -> list[Migration]:
 
 
 def migrate(dsn: str, directory: Path, report: Callable[[str], None] = lambda _: None) -> int:
-    """Apply what is new, one transaction a file, and have PostgREST look again. Returns how many there were.
+    """Applies new files, each in one transaction, and makes PostgREST reload its schema. Returns how many were new.
 
-    Raises `StackError` when an applied file has changed or gone, or when one fails (and is undone).
+    Raises `StackError` if an applied file has changed or gone, or if a file fails. A file that fails is undone.
     """
     import psycopg  # noqa: PLC0415
 

@@ -1,7 +1,4 @@
-"""The stack on the command line: its options, and a run that ends well however it is ended.
-
-Knows click. Must not know what a command does with the stack.
-"""
+"""The stack on the command line: its options, and a run that stops the stack however the run ends."""
 
 import contextlib
 import functools
@@ -38,7 +35,7 @@ def data_dir_option(help_text: str) -> Callable[[Command], Command]:
 
 
 def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Callable[..., Any]:
-    """Give a click command the stack's options; it receives them as one `config: StackConfig`.
+    """Gives a click command the stack's options. The command gets them as one `config: StackConfig`.
 
     `time_scale` is the default of the option of that name.
     """
@@ -109,7 +106,7 @@ def running(config: StackConfig, report: Callable[[str], None]) -> Iterator[Stac
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Shows a `StackError` as the sentence it is."""
+    """Turns a `StackError` into a message without a traceback."""
     try:
         yield
     except StackError as error:

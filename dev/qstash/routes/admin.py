@@ -1,6 +1,6 @@
-"""What only a stand-in has, under `/__dev/`: faults, state, a fresh start.
+"""The stand-in's own switches under `/__dev/`: faults, counts, reset.
 
-For this machine only, without a token.
+They ask for no token, so they answer this machine only.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ def _local(handler: Handler) -> Handler:
 
 
 async def set_faults(request: Request) -> Response:
-    """`POST /__dev/faults`: see `dev.qstash.faults`. Answers what is in force now."""
+    """`POST /__dev/faults`: see `dev.qstash.faults`. Answers the faults in force."""
     service = service_of(request)
     wish = await json_body(request, 100_000)
     if not isinstance(wish, dict):
@@ -42,7 +42,7 @@ async def get_faults(request: Request) -> Response:
 
 
 async def reset(request: Request) -> Response:
-    """`POST /__dev/reset`: as freshly started, signing keys included."""
+    """`POST /__dev/reset`: brings the stand-in, signing keys included, back to its state at the start."""
     service = service_of(request)
     await service.reset()
     return JSONResponse(service.engine.state())

@@ -41,7 +41,7 @@ async def delete(request: Request) -> Response:
 
 
 async def delete_many(request: Request) -> Response:
-    """`DELETE /v2/dlq`: the letters with the ids in the body. Unknown ids are not counted."""
+    """`DELETE /v2/dlq`: deletes the letters with the ids in the body. Unknown ids are not counted."""
     service = service_of(request)
     named = strings_named(await json_body(request, service.config.max_body_bytes), "dlqIds")
     if named is None:

@@ -29,7 +29,7 @@ async def cancel(request: Request) -> Response:
 
 
 async def cancel_many(request: Request) -> Response:
-    """`DELETE /v2/messages`: the messages with the ids in the body, or all where the body names none."""
+    """`DELETE /v2/messages`: cancels the messages with the ids in the body, or all if the body has no ids."""
     service = service_of(request)
     named = strings_named(await json_body(request, service.config.max_body_bytes), "messageIds")
     if named is None:

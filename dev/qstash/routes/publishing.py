@@ -1,4 +1,4 @@
-"""Publish, enqueue and batch: everything that brings messages in.
+"""Publish, enqueue and batch over HTTP.
 
 Source: Upstash, API reference, "Messages".
 """
@@ -28,7 +28,7 @@ async def enqueue(request: Request) -> Response:
 
 
 async def batch(request: Request) -> Response:
-    """`POST /v2/batch`: one answer an item, in order; a bad item spoils no other."""
+    """`POST /v2/batch`: one answer for each item, in order. A bad item does not harm the others."""
     service = service_of(request)
     items = await json_body(request, service.config.max_batch_bytes)
     if not isinstance(items, list):
@@ -54,7 +54,7 @@ async def _accept_one(request: Request, prefix: str, queue: str | None) -> Respo
 
 
 def destination(request: Request, prefix: str) -> str:
-    """The destination in the path, with its query string."""
+    """Returns the destination in the path, with its query string."""
     raw_path = request.scope.get("raw_path") or request.scope["path"].encode()
     return from_path(raw_path.decode("latin-1"), prefix, request.scope["query_string"].decode("latin-1"))
 

@@ -38,7 +38,7 @@ async def get(request: Request) -> Response:
 
 
 async def delete(request: Request) -> Response:
-    """`DELETE /v2/queues/{queueName}`: the messages still waiting in it go with it."""
+    """`DELETE /v2/queues/{queueName}`: deletes the queue and cancels its waiting messages."""
     service = service_of(request)
     name = request.path_params["name"]
     for job in service.engine.unfinished():

@@ -1,7 +1,4 @@
-"""What all routes read from a request: bodies, headers, paging, the caller.
-
-Knows Starlette; knows no area of the API.
-"""
+"""What several routes read from a request: bodies, headers, paging, the caller."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +11,7 @@ from dev.qstash.options import HeaderPairs, read_source
 
 
 async def body_within(request: Request, limit: int) -> bytes:
-    """The raw body, or `ApiError` 413 as soon as it is known to be too large."""
+    """Returns the raw body. Raises `ApiError` 413 as soon as it is too large."""
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise ApiError(413, f"request body exceeds the limit of {limit} bytes")
@@ -27,7 +24,7 @@ async def body_within(request: Request, limit: int) -> bytes:
 
 
 async def json_body(request: Request, limit: int) -> object:
-    """The body as JSON, None where it is empty, or `ApiError` 400."""
+    """Returns the body as JSON, or None if it is empty. Raises `ApiError` 400."""
     body = await body_within(request, limit)
     if not body.strip():
         return None
@@ -39,17 +36,17 @@ async def json_body(request: Request, limit: int) -> object:
 
 
 def header_source(request: Request) -> HeaderPairs:
-    """The headers that describe a message."""
+    """Returns the headers that describe a message."""
     return read_source(request.headers.items())
 
 
 def caller_ip(request: Request) -> str:
-    """Who published."""
+    """Returns the publisher's address."""
     return request.client.host if request.client else ""
 
 
 def page_size(query: Mapping[str, str], *, default: int, most: int) -> int:
-    """`count`, at most `most`. Raises `ApiError` 400 unless it is a positive integer."""
+    """Returns `count`, at most `most`. Raises `ApiError` 400 unless it is a positive integer."""
     if "count" not in query:
         return default
     count = read_int("count", query["count"])

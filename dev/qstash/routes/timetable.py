@@ -74,7 +74,7 @@ async def resume(request: Request) -> Response:
 
 routes = [
     Route("/v2/schedules", listing, methods=["GET"]),
-    # Before the destination's route, which would take these paths for a destination.
+    # These stand before the last route, which would take their paths for a destination.
     Route("/v2/schedules/{schedule_id}/pause", pause, methods=["POST", "PATCH"]),
     Route("/v2/schedules/{schedule_id}/resume", resume, methods=["POST", "PATCH"]),
     Route("/v2/schedules/{schedule_id}", get, methods=["GET"]),
