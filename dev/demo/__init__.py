@@ -1,4 +1,5 @@
-"""`make demo`: the whole pipeline on this machine, shown to somebody who sees it for the first time.
+"""`make demo`: shows the whole pipeline, on this machine, to somebody who sees it for the first time.
 
-Must not be imported by anything that is deployed.
+`story` says what is posted, `steps` in which order, `pipeline` posts and reads, `counts` compares, `tables` and
+`progress` draw.
 """

@@ -1,7 +1,4 @@
-"""`python -m dev demo`: the command, and the stack it runs on.
-
-Knows the command line and where the demo's data lives. Must not know what is demonstrated (`steps`).
-"""
+"""`python -m dev demo`: the command, and the stack that the demo runs on."""
 
 import sys
 from io import TextIOWrapper
@@ -29,7 +26,7 @@ def demo(config: StackConfig) -> None:
     every count is right.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # people's words, on a terminal that has no letters for them
+        sys.stdout.reconfigure(errors="replace")  # a terminal may lack letters of people's words
     console = Console(highlight=False)
     try:
         with explained():

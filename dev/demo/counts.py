@@ -1,7 +1,6 @@
-"""What the tables must hold after the demo, what they do hold, and where the two differ.
+"""What the tables must hold after the demo, what they hold, and where the two differ.
 
-Pure. The expected counts come from the samples (their index says the kinds, the parser the ids), never from
-what was found. Must not know how anything is posted, read or shown.
+The expected counts come from the samples, never from the tables: their index has the kinds, the parser the ids.
 """
 
 from collections import Counter
@@ -22,7 +21,7 @@ Counts: TypeAlias = Mapping[str, int]
 
 
 def expected(posts: Sequence[Post], *, direct: int, echoes: bool) -> Counts:
-    """The counts after `posts`, each posted any number of times; `direct` of their events found QStash away."""
+    """Returns the counts after `posts`, each posted any number of times. `direct` of their events found no QStash."""
     events = {event.event_id: event for post in posts for event in post.events}
     replies = reply_count(events.values())
     kinds = Counter(kind for post in posts for kind in post.kinds)
@@ -49,7 +48,7 @@ def expected(posts: Sequence[Post], *, direct: int, echoes: bool) -> Counts:
 
 
 def found(snapshot: Snapshot, sent: Rows, posts: Sequence[Post]) -> Counts:
-    """The same counts, of what there is. `sent` is every message Instagram's stand-in received."""
+    """Returns the same counts of what there is. `sent` is every message that Instagram's stand-in has received."""
     events, outbox = snapshot["events"], snapshot["outbox"]
     processed = {row["event_id"] for row in events if row["processed_at"] is not None}
     kinds = Counter(row["kind"] for row in events)
@@ -75,7 +74,7 @@ def found(snapshot: Snapshot, sent: Rows, posts: Sequence[Post]) -> Counts:
 
 
 def wrong(expected: Counts, found: Counts) -> list[str]:
-    """A sentence for each count that is not as expected; [] when all are right."""
+    """Returns a sentence for each wrong count, or []."""
     return [
         f"expected {expected.get(what, 0)} {what}, found {found.get(what, 0)}"
         for what in {**expected, **found}
@@ -85,14 +84,14 @@ def wrong(expected: Counts, found: Counts) -> list[str]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The last words, and the exit status that goes with them."""
+    """The last line of the demo, and its exit status."""
 
     exit_code: int
     text: str
 
 
 def verdict(expected: Counts, found: Counts) -> Verdict:
-    """Good only if every count is right."""
+    """Returns the verdict, which is good only if every count is right."""
     mistakes = wrong(expected, found)
     if mistakes:
         return Verdict(1, "\n".join([f"{len(mistakes)} of {len(expected)} counts are wrong:", *mistakes]))
@@ -104,7 +103,7 @@ def verdict(expected: Counts, found: Counts) -> Verdict:
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
-    """What changed between two snapshots, a sentence a table; [] when every row is as it was."""
+    """Returns a sentence for each table that differs between two snapshots, or []."""
     said = []
     for table in sorted({*before, *after}):
         old, new = before.get(table, []), after.get(table, [])
@@ -115,6 +114,6 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def reply_count(events: Iterable[Event]) -> int:
-    """How many of `events` are answered by `RULES`: once each at most."""
+    """Returns how many of `events` the rules answer, each at most once."""
     book = RuleBook(RULES)
     return sum(bool(book.matching(event)) for event in events)

@@ -1,7 +1,4 @@
-"""The running pipeline as the demo uses it: post, wait until all is quiet, read the tables.
-
-Talks HTTP and SQL to a local stack. Must not know what is posted in which order, nor how it is shown.
-"""
+"""The running pipeline as the demo uses it: post, wait until nothing is under way, read the tables."""
 
 import json
 import os
@@ -22,7 +19,7 @@ from dev.stack import Stack, StackError
 from lib.replies.rules import Rule
 
 QUIET_WITHIN_S = 60.0
-"""Longer than QStash's first two retries take; what has not landed by then is counted as missing."""
+"""Longer than QStash's first two retries take. Events that have not landed by then count as missing."""
 
 POLL_S = 0.03
 
@@ -52,14 +49,14 @@ class Pipeline:
 
     @property
     def data_dir(self) -> Path:
-        """Where the database and the logs stay, relative to here where that is shorter."""
+        """Where the database and the logs stay, as a relative path if that is shorter."""
         path = self._stack.config.data_dir.absolute()
         return min(path, Path(os.path.relpath(path)), key=lambda shown: len(str(shown)))
 
-    # What happens before.
+    # Before the first post.
 
     def introduce(self, people: Iterable[Mapping[str, str]], commenters: Mapping[str, str]) -> None:
-        """Tells Instagram's stand-in who they are, and who wrote which comment."""
+        """Tells Instagram's stand-in the people's profiles, and the author of each comment."""
         self._standin(self._stack.graph_url, "profiles", list(people))
         for comment_id, igsid in commenters.items():
             self._standin(self._stack.graph_url, "comments", {"id": comment_id, "from": igsid})
@@ -75,7 +72,7 @@ class Pipeline:
     # What Meta and QStash do.
 
     def post(self, body: bytes) -> Answer:
-        """Posts a webhook by the front door. Raises `StackError` where nobody answers there."""
+        """Posts a webhook. Raises `StackError` if the functions do not answer."""
         secret = self._stack.env["INSTAGRAM_APP_SECRET"]
         try:
             return post_webhook(self._http, self._stack.functions_url + WEBHOOK_PATH, body, app_secret=secret)
@@ -83,17 +80,17 @@ class Pipeline:
             raise StackError("\n".join(["The functions do not answer.", *self._stack.dead()])) from error
 
     def forget_deduplication(self) -> None:
-        """What QStash forgets after ten minutes, it forgets now."""
+        """Makes QStash forget the deduplication ids that it would forget after ten minutes."""
         self._standin(self._stack.qstash_url, "reset", {})
 
     def stop_qstash(self) -> None:
-        """QStash refuses connections from now on."""
+        """Stops QStash, whose port then refuses connections."""
         self._stack.stop_component("qstash")
 
     def wait_until_quiet(self, tick: Callable[[], None]) -> None:
-        """Returns when nothing is under way any more, or after `QUIET_WITHIN_S`; calls `tick` meanwhile.
+        """Returns when nothing is under way any more, or after `QUIET_WITHIN_S`. Calls `tick` meanwhile.
 
-        Raises `StackError` when a part of the stack has ended by itself.
+        Raises `StackError` if a part of the stack has ended by itself.
         """
         deadline = time.monotonic() + QUIET_WITHIN_S
         quiet = False
@@ -105,7 +102,7 @@ class Pipeline:
             time.sleep(0 if quiet else POLL_S)
 
     def _is_quiet(self) -> bool:
-        """Nothing in QStash, and every message sent has had its echo, which QStash has delivered as well."""
+        """Whether QStash holds nothing, and the echo of every sent message was delivered too."""
         return self._qstash_is_idle() and self._echoes_are_posted() and self._qstash_is_idle()
 
     def _qstash_is_idle(self) -> bool:
@@ -116,18 +113,18 @@ class Pipeline:
     def _echoes_are_posted(self) -> bool:
         return not self.echoes or all(200 in one["echo_statuses"] for one in self.sent())
 
-    # What a person on call sees.
+    # What the demo reads.
 
     def landed(self) -> int:
-        """How many events are processed."""
+        """Returns how many events are processed."""
         return len(self.rows("select 1 from public.events where processed_at is not null"))
 
     def rows(self, query: LiteralString, *params: object) -> list[dict[str, Any]]:
-        """The rows of a query."""
+        """Returns the rows of a query."""
         return self._db.execute(query, params).fetchall()
 
     def snapshot(self) -> Snapshot:
-        """Every column of every row of every table."""
+        """Returns every column of every row of every table."""
         named = self._db.execute(
             "select table_name from information_schema.tables where table_schema = 'public' order by 1"
         ).fetchall()
@@ -138,11 +135,11 @@ class Pipeline:
         return self._db.execute(query).fetchall()
 
     def sent(self) -> list[dict[str, Any]]:
-        """Every message Instagram's stand-in received."""
+        """Returns every message that Instagram's stand-in has received."""
         return list(self._http.get(f"{self._stack.graph_url}/__dev/sent").raise_for_status().json())
 
     def new_log_lines(self) -> list[dict[str, Any]]:
-        """What the functions have logged since this was last asked."""
+        """Returns the lines that the functions have logged since the last call."""
         with self._stack.log_path("functions").open("rb") as log:
             log.seek(self._log_read)
             text = log.read()

@@ -1,7 +1,4 @@
-"""The line that moves while webhooks are posted and land; a few plain lines where nothing can move.
-
-Knows terminals. Must not know what lands.
-"""
+"""Shows how far posts have come: a moving line on a terminal, a few plain lines elsewhere."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -10,12 +7,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 Tick = Callable[[int, str], None]
-"""Called with how many webhooks are posted, and what has come of them so far."""
+"""Called with the number of posted webhooks and of landed events."""
 
 
 @contextlib.contextmanager
 def progress(console: Console, posts: int) -> Iterator[Tick]:
-    """Shows how far `posts` webhooks have come. The last state stays on the screen."""
+    """Yields a function that shows how far `posts` webhooks have come. The last state stays on the screen."""
     if not console.is_terminal or console.is_dumb_terminal:
         plain = _Plain(console, posts)
         yield plain.tick
@@ -32,7 +29,7 @@ def progress(console: Console, posts: int) -> Iterator[Tick]:
 
 
 class _Plain:
-    """A line when half is posted, one when all is, and one for how it ended."""
+    """Prints a line when half of the posts are made, one when all are made, and one at the end."""
 
     def __init__(self, console: Console, posts: int) -> None:
         self._console = console
@@ -41,14 +38,14 @@ class _Plain:
         self._line = self._said = ""
 
     def tick(self, posted: int, landed: str) -> None:
-        """Says it if another half is posted."""
+        """Prints a line if another half of the posts is made."""
         self._line = f"  {posted} of {self._posts} webhooks posted, {landed}"
         if posted * 2 // self._posts > self._halves:
             self._halves += 1
             self._say()
 
     def close(self) -> None:
-        """Says how it ended, if that was not said."""
+        """Prints the last state, unless it was printed."""
         if self._line != self._said:
             self._say()
 

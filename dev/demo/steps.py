@@ -1,8 +1,4 @@
-"""The demonstration: its steps, in order, and what is said of each.
-
-Knows the story from the first webhook to the last count. How a step is done (`pipeline`), counted (`counts`)
-and drawn (`tables`, `progress`) lies beside it.
-"""
+"""The steps of the demonstration, in order, and the text of each."""
 
 import time
 from collections.abc import Sequence
@@ -25,7 +21,7 @@ INDENT = (0, 0, 0, 2)
 
 
 def heading(console: Console, text: str) -> None:
-    """Begins a step."""
+    """Prints the heading of a step."""
     console.print()
     console.print(Text(text, "bold"))
 
@@ -41,7 +37,7 @@ class Steps:
         self._changed: list[str] = []
 
     def run(self) -> int:
-        """All steps. Returns the exit status: 0 when every count is right."""
+        """Runs all steps. Returns the exit status: 0 if every count is right."""
         self._pipeline.introduce(PEOPLE, self._story.commenters)
         self._pipeline.add_rules(RULES)
         self._post_everything()
@@ -143,7 +139,7 @@ class Steps:
         ]
 
     def _post(self, posts: Sequence[Post], landed: str) -> list[Answer]:
-        """Posts them one after the other and waits until all is quiet. `landed` has a `{}` for how many have."""
+        """Posts one after the other and waits until nothing is under way. `landed` has a `{}` for the number landed."""
         answers: list[Answer] = []
         with progress(self._console, len(posts)) as tick:
 

@@ -1,7 +1,4 @@
-"""What the demo posts: the sample webhooks set to today, who is in them, and the rules that answer them.
-
-Pure but for reading the sample files. Must not know where anything is posted, nor what should come of it.
-"""
+"""What the demo posts: the sample webhooks with today's times, their people, and the rules that answer them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,19 +21,19 @@ PEOPLE = (
     {"id": "7714209365581132", "username": "aiko.mori", "name": "森 愛子"},
     {"id": "588203917746120", "username": "jonas.brennt", "name": "Jonas Weiss"},
 )
-"""Whom Instagram knows behind the ids in the samples."""
+"""The people behind the ids in the samples."""
 
 RULES = (
     Rule(1, "story_mention", "Thank you for the mention, {first_name}!"),
     Rule(2, "comment", "It is 68 €. Shall we put one aside for you?", match="exact", pattern="price"),
     Rule(3, "postback", "Beginners on Tuesdays, everybody on Saturdays.", match="exact", pattern="classes"),
 )
-"""None depends on what came before, so that which events are answered is known beforehand."""
+"""No rule depends on earlier messages, so the answered events are known beforehand."""
 
 
 @dataclass(frozen=True)
 class Post:
-    """One webhook: its body as it is posted, and the events the parser finds in it."""
+    """One webhook: its body as it is posted, and the events that the parser finds in it."""
 
     sample: str
     kinds: tuple[str, ...]
@@ -46,14 +43,14 @@ class Post:
 
 @dataclass(frozen=True)
 class Story:
-    """All posts, in order, and one more for the time when QStash is away."""
+    """All posts, in order, and one more for the time without QStash."""
 
     posts: tuple[Post, ...]
     latecomer: Post
 
     @property
     def commenters(self) -> dict[str, str]:
-        """Who wrote which comment, where Instagram says so."""
+        """Returns the author of each comment, if Instagram names the author."""
         events = [event for post in self.posts for event in post.events]
         return {
             event.comment_id: event.contact_id for event in events if isinstance(event, Comment) and event.contact_id
@@ -61,7 +58,7 @@ class Story:
 
 
 def tell(now_ms: int) -> Story:
-    """The samples as if their newest had just happened. A reply needs a window of 24 hours that is open."""
+    """Returns the samples with their newest event now: a reply needs an open window of 24 hours."""
     listed = samples()
     bodies = redate([decode_json(sample.path.read_bytes()) for sample in listed], now_ms=now_ms)
     posts = [_post(sample.name, sample.kinds, body, now_ms) for sample, body in zip(listed, bodies, strict=True)]

@@ -1,7 +1,4 @@
-"""The tables the demo prints: what is asked of the database for each, and how a row looks.
-
-Knows columns and widths. Must not know when a table is shown, nor whether what is in it is right.
-"""
+"""The tables that the demo prints: the query for each, and how a row looks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,7 +45,7 @@ OUTBOX: LiteralString = """
 
 @dataclass(frozen=True)
 class Line:
-    """One event of one post, and what the ledger says of it. `ms` from the post to `processed_at`."""
+    """One event of one post, and its row in the ledger. `ms` runs from the post to `processed_at`."""
 
     sample: str
     kind: str
@@ -59,7 +56,7 @@ class Line:
 
 
 def lines(post: Post, answer: Answer, ledger: Mapping[str, Row], dead: frozenset[str]) -> list[Line]:
-    """A line for each event in `post`, in order."""
+    """Returns a line for each event in `post`, in order."""
     return [
         Line(
             post.sample, event.kind, event.event_id, *_seen(ledger.get(event.event_id), answer, event.event_id in dead)
@@ -79,7 +76,7 @@ def _seen(row: Row | None, answer: Answer, is_dead: bool) -> tuple[str, str, flo
 
 
 class MiddleCut:
-    """An event id in the room there is: its namespace and its tail stay, the middle goes."""
+    """Shortens an event id to the width of its column: the middle goes, the namespace and the end stay."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -92,7 +89,7 @@ class MiddleCut:
 
 
 def middle_cut(event_id: str, room: int) -> str:
-    """`event_id` in `room` characters, `ig_msg_…zkwOQZDZD`: it is the ends that tell ids apart."""
+    """`event_id` in `room` characters, as `ig_msg_…zkwOQZDZD`: ids differ at their ends."""
     if len(event_id) <= room:
         return event_id
     namespace = len("_".join(event_id.split("_", 2)[:2])) + 1
@@ -102,7 +99,7 @@ def middle_cut(event_id: str, room: int) -> str:
 
 
 def events_table(shown: Iterable[Line]) -> Table:
-    """One row an event; a sample's name stands on its first."""
+    """Returns a table of one row an event. The name of a sample stands in its first row."""
     table = _table("sample", "kind", ("event id", "flex"), "road", "verdict", ("ms", "right"))
     previous = ""
     for line in shown:
@@ -119,7 +116,7 @@ def events_table(shown: Iterable[Line]) -> Table:
 
 
 def profiles_table(rows: Iterable[Row]) -> Table:
-    """Who wrote, as Instagram told us."""
+    """Returns a table of the people who wrote."""
     table = _table("igsid", "username", "name", "state", ("messages", "right"))
     for row in rows:
         table.add_row(row["igsid"], row["username"], row["name"], _state(row["state"]), str(row["messages"]))
@@ -127,7 +124,7 @@ def profiles_table(rows: Iterable[Row]) -> Table:
 
 
 def messages_table(rows: Sequence[Row]) -> Table:
-    """What was said, as it stands now."""
+    """Returns a table of the messages as they are now."""
     table = _table("sent", "", "person", "kind", ("text", "flex"), "notes")
     for row in rows:
         way = "in" if row["direction"] == "inbound" else "out"
@@ -136,7 +133,7 @@ def messages_table(rows: Sequence[Row]) -> Table:
 
 
 def outbox_table(rows: Iterable[Row]) -> Table:
-    """What we sent by ourselves."""
+    """Returns a table of the replies."""
     table = _table("kind", "to", ("text", "flex"), "state", "error")
     for row in rows:
         table.add_row(row["kind"], row["who"], _one_line(row["text"]), _state(row["state"]), row["error_code"])
@@ -144,7 +141,7 @@ def outbox_table(rows: Iterable[Row]) -> Table:
 
 
 def log_table(entries: Iterable[Row]) -> Table:
-    """Lines of the functions' log: the message, and the event it is about, or the code of what went wrong."""
+    """Returns a table of log lines: the message, and its event or its error code."""
     table = _table("level", "message", ("about", "flex"))
     for entry in entries:
         about = MiddleCut(entry["event_id"]) if "event_id" in entry else _one_line(entry.get("code", ""))
@@ -153,7 +150,7 @@ def log_table(entries: Iterable[Row]) -> Table:
 
 
 def _clock(moment: datetime) -> str:
-    """The local time; the date where that is another day."""
+    """Returns the local time, or the date if it is another day."""
     local = moment.astimezone()
     return f"{local:%H:%M}" if datetime.now(UTC) - moment < timedelta(hours=24) else f"{local:%Y-%m-%d}"
 
@@ -185,7 +182,7 @@ def _state(word: str) -> Text:
 
 
 def _table(*columns: str | tuple[str, str]) -> Table:
-    """One line a row, whatever the width: the columns marked `flex` give way."""
+    """Returns a table of one line a row, whatever the width. Columns marked `flex` are shortened."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in columns:
         name, how = column if isinstance(column, tuple) else (column, "")

@@ -1,6 +1,6 @@
 """The stand-in's own switches under `/__dev/`: faults, echoes, people, what was sent and what was called.
 
-For tests and demos; without a password, and therefore for callers on this machine only.
+They ask for no password, so they answer this machine only.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from dev.graph.world import Account, World
 
 @dataclass(slots=True)
 class Standin:
-    """All the parts that a route may need."""
+    """The parts that a route may need."""
 
     world: World
     faults: Faults
@@ -66,7 +66,7 @@ class _Admin:
         return Route(f"/__dev/{name}", serve, methods=[method])
 
     async def faults(self, body: dict[str, object]) -> object:
-        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or some of it."""
+        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or a part of it."""
         endpoint = str(body.get("endpoint", EVERY))
         if endpoint not in (*ENDPOINTS, EVERY):
             raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
@@ -81,7 +81,7 @@ class _Admin:
         return {"endpoint": endpoint, "person": person, **dataclasses.asdict(setting)}
 
     async def echo(self, body: dict[str, object]) -> object:
-        """`{"mode": "late", "delay_ms": 3000, "webhook_url": "http://…"}`; the last two may be left out."""
+        """`{"mode": "late", "delay_ms": 3000, "webhook_url": "http://…"}`; the last two are optional."""
         echoes = self._standin.echoes
         delay_ms = body.get("delay_ms")
         if "mode" in body or delay_ms is not None:
@@ -92,24 +92,24 @@ class _Admin:
         return dataclasses.asdict(echoes.plan)
 
     async def profiles(self, body: Any) -> object:
-        """`{"id": "1784", "username": "ada", …}` or a list of such: who they are, instead of made up."""
+        """`{"id": "1784", "username": "ada", …}` or a list of such: profiles instead of made-up ones."""
         people: list[dict[str, object]] = body if isinstance(body, list) else [body]
         self._standin.world.profiles.update({str(person["id"]): dict(person) for person in people})
         return {"profiles": len(people)}
 
     async def comments(self, body: dict[str, object]) -> object:
-        """`{"id": "1801", "from": "1784"}`: who wrote a comment, and so gets the private reply to it."""
+        """`{"id": "1801", "from": "1784"}`: the author of a comment, who gets the private reply to it."""
         self._standin.world.commenters[str(body["id"])] = str(body["from"])
         return {"comments": len(self._standin.world.commenters)}
 
     async def accounts(self, body: dict[str, object]) -> object:
-        """`{"token": "…", "account_id": "1784"}`: a token more, bound to its account."""
+        """`{"token": "…", "account_id": "1784"}`: adds a token that is bound to its account."""
         account = Account(str(body["account_id"]))
         self._standin.world.accounts[str(body["token"])] = account
         return {"id": account.app_scoped_id, "user_id": account.user_id, "username": account.username}
 
     async def reset(self, _body: object) -> object:
-        """Forgets faults, people, sends and calls, drops echoes not yet posted. Tokens stay good."""
+        """Forgets faults, people, sends and calls, and drops echoes that are not yet posted. Tokens stay good."""
         self._standin.world.reset()
         self._standin.faults.clear()
         self._standin.calls.clear()
@@ -117,7 +117,7 @@ class _Admin:
         return {"ok": True}
 
     async def sent(self, _body: object) -> object:
-        """Every message that was accepted, in order, with what became of its echo."""
+        """Returns every accepted message, in order, with the statuses of its echo."""
         statuses = self._standin.echoes.statuses
         return [
             {
@@ -129,7 +129,7 @@ class _Admin:
         ]
 
     async def calls(self, _body: object) -> object:
-        """Every call to the API itself, in order. Tokens are not kept."""
+        """Returns every call to the API itself, in order. Tokens are not kept."""
         return list(self._standin.calls)
 
 

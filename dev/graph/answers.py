@@ -1,4 +1,4 @@
-"""JSON as Meta writes it. Knows bytes and headers; nothing of what is said."""
+"""JSON as Meta writes it."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,6 @@ from starlette.responses import Response
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` with everything beyond ASCII escaped, as Meta does: so half an emoji can be in it too."""
+    """Returns `body` with everything beyond ASCII escaped, as Meta does. So it may contain half an emoji."""
     content = json.dumps(body, separators=(",", ":"))
     return Response(content, status, headers, media_type="application/json; charset=UTF-8")

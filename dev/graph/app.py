@@ -1,4 +1,4 @@
-"""The stand-in as an ASGI application: Meta's paths, each call recorded, its fault played, its answer sent.
+"""The stand-in as an ASGI application: routes Meta's paths, records each call, acts on its fault, answers.
 
 One server plays both hosts, graph.instagram.com and graph.facebook.com.
 """
@@ -30,7 +30,7 @@ from dev.graph.world import World
 
 _CALLS_UNTIL_USAGE_SHOWS = 10
 _CALLS_ALLOWED = 100_000
-"""An hour, for an app of some hundred users a day (Meta, "Rate Limits"): more than is ever remembered here."""
+"""In an hour, for an app of some hundred users a day (Meta, "Rate Limits")."""
 
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 Silence: TypeAlias = Callable[[Receive], Awaitable[None]]
@@ -40,7 +40,7 @@ SILENT_AFTER_ACCEPTING: Mapping[Fault, Silence] = {Fault.CUT_AFTER_ACCEPT: cut, 
 
 
 def create_app(config: GraphConfig | None = None) -> Starlette:
-    """The application; run it under uvicorn, which alone lets connections be cut."""
+    """Returns the application. It needs uvicorn to cut connections."""
     config = config or GraphConfig()
     standin = Standin(World(config), Faults(), Echoes(config))
 
@@ -106,7 +106,7 @@ async def _no_answer(request: Request, silence: Silence) -> Response:
 
 
 async def _before_accepting(request: Request, fault: Fault) -> Response | None:
-    """What the fault says before the call takes effect; None: let it."""
+    """Returns the fault's answer before the call takes effect, or None if the call may take effect."""
     if fault in SILENT_BEFORE_ACCEPTING:
         return await _no_answer(request, SILENT_BEFORE_ACCEPTING[fault])
     if fault is Fault.FIELD_REFUSED:
@@ -126,7 +126,7 @@ async def _answer(standin: Standin, node: Node, request: Request, body: bytes, r
 
 
 async def _after_accepting(request: Request, fault: Fault) -> Response | None:
-    """What the fault says after the call took effect; None: answer as it was."""
+    """Returns the fault's answer after the call took effect, or None if the real answer stands."""
     if fault in SILENT_AFTER_ACCEPTING:
         return await _no_answer(request, SILENT_AFTER_ACCEPTING[fault])
     if fault is Fault.GARBAGE:
@@ -136,7 +136,7 @@ async def _after_accepting(request: Request, fault: Fault) -> Response | None:
 
 
 def _record(name: str, request: Request, fault: Fault) -> dict[str, object]:
-    """`account_id` is whose token it came with, filled in once that is known to be good; `status` when it ends."""
+    """Returns the record of a call. `account_id` is set once the token is known to be good, `status` at the end."""
     return {
         "at_ms": time.time_ns() // 1_000_000,
         "endpoint": name,

@@ -1,41 +1,41 @@
-"""`python -m dev graph`: starts the Graph stand-in. Knows the command line and uvicorn; nothing of Meta."""
+"""`python -m dev graph`: starts the Graph stand-in."""
 
 import click
 
 _HELP = """A stand-in for Instagram's Graph API, with the echo webhook that a real send causes.
 
-Tokens that begin with `local-` are good; one that ends in an account's id is that account's alone. Tokens
-that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile, but for ids that end in
+Tokens that begin with `local-` are good. A token that ends in an account's id is that account's alone. Tokens
+that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile, except for ids that end in
 000230 (no consent), 009010 or 2534014 (no such person), 2534022 (outside the 24 hours), 000551 (not
 receiving messages).
 
-What goes wrong is set while it runs: POST /__dev/faults {"endpoint": "send", "fault": "cut_after_accept",
-"times": 1}. GET /__dev/sent lists every message it accepted.
+Set faults while it runs: POST /__dev/faults {"endpoint": "send", "fault": "cut_after_accept",
+"times": 1}. GET /__dev/sent lists every accepted message.
 """
 
 
 @click.command(help=_HELP)
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--webhook-url", default="", help="Where echoes are posted. Without it there are none.")
+@click.option("--webhook-url", default="", help="Where to post echoes. Without it there are no echoes.")
 @click.option(
     "--app-secret",
     default="local-app-secret",
     show_default=True,
-    help="Signs echoes, and checks appsecret_proof where one is sent.",
+    help="Signs echoes, and checks appsecret_proof if a call has one.",
 )
 @click.option(
     "--account-id",
     default="17841400000000001",
     show_default=True,
-    help="The account that `me` is, for a token bound to none.",
+    help="The account behind `me`, for a token that belongs to no account.",
 )
 @click.option(
     "--echo",
     default="on",
     show_default=True,
     type=click.Choice(["on", "early", "late", "off"]),
-    help="When an echo is posted: shortly after the send, before its answer, late, or never.",
+    help="When to post an echo: shortly after the send, before its answer, late, or never.",
 )
 def graph(  # noqa: PLR0917  click passes by name
     port: int,

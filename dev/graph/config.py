@@ -1,19 +1,19 @@
-"""What the Graph stand-in is started with. Values only; knows nothing of HTTP."""
+"""The settings of the Graph stand-in."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 LOCAL_TOKEN_PREFIX = "local-"
-"""Tokens that begin like this are good; no real one does."""
+"""Tokens with this prefix are good. No real token has it."""
 
 
 class EchoMode(StrEnum):
-    """When the webhook that a send causes is posted, seen from the answer to the send."""
+    """When the echo of a send is posted, seen from the answer to the send."""
 
     ON = "on"
     """200 ms after."""
     EARLY = "early"
-    """Before: posted, and its answer awaited, before the send is answered."""
+    """Before the answer: the stand-in posts the echo and waits for its answer."""
     LATE = "late"
     """5 s after."""
     OFF = "off"

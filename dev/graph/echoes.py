@@ -1,8 +1,4 @@
-"""The webhook Meta sends for every message an account sent, whichever client sent it: the echo.
-
-Posts it, signed, when the echo mode says. Must not know which call caused it, or what the
-receiver does with it.
-"""
+"""Echoes: the signed webhook that Meta posts for every message that an account has sent, by whatever client."""
 
 import asyncio
 import hashlib
@@ -39,7 +35,7 @@ class EchoPlan:
 
 
 class Echoes:
-    """Posts echoes. `statuses` has, by mid, the HTTP status of each attempt, None for no answer."""
+    """Posts echoes. `statuses` holds, by mid, the HTTP status of each attempt, or None for no answer."""
 
     def __init__(self, config: GraphConfig) -> None:
         self._config = config
@@ -49,7 +45,7 @@ class Echoes:
         self.statuses: dict[str, list[int | None]] = {}
 
     async def after(self, sent: SentMessage) -> None:
-        """Posts the echo of `sent` now (early) or arranges for it."""
+        """Posts the echo of `sent` now (early), or in a task."""
         if self.plan.mode is EchoMode.OFF or not self.plan.webhook_url:
             return
         if self.plan.mode is EchoMode.EARLY:
@@ -60,7 +56,7 @@ class Echoes:
         task.add_done_callback(self._pending.discard)
 
     async def reset(self) -> None:
-        """Drops what is still to be posted, and goes back to the echo mode of the start."""
+        """Drops the echoes that are not yet posted, and returns to the echo mode of the start."""
         pending = list(self._pending)
         for task in pending:
             task.cancel()
@@ -73,7 +69,7 @@ class Echoes:
         await self._http.aclose()
 
     async def _deliver(self, sent: SentMessage, plan: EchoPlan) -> None:
-        """Once, and twice more while the answer is not 2xx. Meta goes on for hours; a laptop need not."""
+        """Posts up to three times, until the answer is 2xx. Meta goes on for hours."""
         await asyncio.sleep(plan.delay_ms / 1000)
         for wait_s in (*_RETRY_AFTER_S, None):
             status = await self._post(plan.webhook_url, sent)
@@ -83,7 +79,7 @@ class Echoes:
             await asyncio.sleep(wait_s)
 
     async def _post(self, url: str, sent: SentMessage) -> int | None:
-        # Plain json.dumps: Meta too sends non-ASCII as \uXXXX with lowercase hex, and signs those bytes.
+        # As json.dumps does, Meta writes non-ASCII as \uXXXX with lowercase hex, and signs those bytes.
         body = json.dumps(echo_payload(sent, now_ms=time.time_ns() // 1_000_000)).encode("ascii")
         key = self._config.app_secret.encode()
         headers = {
@@ -99,7 +95,7 @@ class Echoes:
 
 
 def echo_payload(sent: SentMessage, *, now_ms: int) -> dict[str, object]:
-    """The webhook body, as captured from production: no app id and nothing else of the message's origin."""
+    """Returns the webhook body, as captured from production: without an app id or any other origin."""
     item = {
         "sender": {"id": sent.account_id},
         "recipient": {"id": sent.recipient_id},

@@ -1,7 +1,6 @@
-"""What goes wrong on purpose: a fault for each endpoint, for everybody or one person, for a number of calls or until
-changed.
+"""What goes wrong on purpose: one fault an endpoint, for everybody or one person, for a number of calls or without end.
 
-Knows the names of faults and the refusals behind them. Must not know how an answer is sent or cut.
+`app` acts on the faults.
 """
 
 from collections.abc import Mapping
@@ -18,11 +17,11 @@ EVERYBODY = ""
 
 
 class Fault(StrEnum):
-    """How an endpoint behaves. "Accepts" means: the call takes effect, and the echo of a send goes out."""
+    """How an endpoint behaves. "Accepts" means that the call takes effect, and that the echo of a send is posted."""
 
     OK = "ok"
     LATENCY = "latency"
-    """Like `ok`, after `latency_ms`, which may also go with any other fault."""
+    """Like `ok`, after `latency_ms`. Any other fault may have a latency too."""
     TOO_MANY_REQUESTS = "429"
     SERVER_ERROR = "500"
     SERVER_ERROR_AFTER_ACCEPT = "500_after_accept"
@@ -67,7 +66,7 @@ REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A fault, the wait before it shows, and how many calls it is still for (None: no end)."""
+    """A fault, the wait before it, and the number of calls that it is still for (None: no end)."""
 
     fault: Fault = Fault.OK
     latency_ms: int = 0
@@ -75,9 +74,7 @@ class Setting:
 
 
 class Faults:
-    """The fault of each endpoint. One set for a person goes before one set for everybody; of these, one set for the
-    endpoint before one set for `*`.
-    """
+    """The fault of each endpoint. A person's fault wins over everybody's, and an endpoint's fault over that of `*`."""
 
     def __init__(self) -> None:
         self._settings: dict[tuple[str, str], Setting] = {}
@@ -89,7 +86,7 @@ class Faults:
         self._settings.clear()
 
     def take(self, endpoint: str, *, person: str = EVERYBODY) -> Setting:
-        """The fault for one call, about `person` if it is about one; it counts as one of its `times`."""
+        """Returns the fault for one call, about `person` if it is about one, and counts the call."""
         for key in product((person, EVERYBODY), (endpoint, EVERY)):
             setting = self._settings.get(key)
             if setting is None or setting.times == 0:

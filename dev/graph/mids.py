@@ -1,4 +1,4 @@
-"""Message ids as Instagram makes them, so that whatever stores one meets the real size and letters.
+"""Message ids (mids) as Instagram makes them, so that code that stores one meets the real size and letters.
 
 Observed on nine real mids of 2021-2026, not documented by Meta: base64, with `Z + / =` written `ZA ZB ZC ZD`,
 of `ig_dm_item:1:IGMessageID:{account}:{thread, 39 digits}:{item, 35 digits}`; item >> 64 is the time in
@@ -18,7 +18,7 @@ _THREAD_PREFIX = "340282366841710301244"
 
 @dataclass(frozen=True, slots=True)
 class Mid:
-    """What a mid says."""
+    """The content of a mid."""
 
     account_id: str
     thread_id: str
@@ -26,18 +26,18 @@ class Mid:
 
 
 def new_mid(account_id: str, igsid: str, *, now_us: int) -> str:
-    """A fresh mid for a message between the two, made at `now_us`."""
+    """Returns a fresh mid for a message between the two, made at `now_us`."""
     item = (now_us << 64) | secrets.randbits(64)
     return _encode(f"ig_dm_item:1:IGMessageID:{account_id}:{thread_id(account_id, igsid)}:{item}")
 
 
 def conversation_id(account_id: str, igsid: str) -> str:
-    """The id of their conversation: looks like a mid, names the thread."""
+    """Returns the id of their conversation. It looks like a mid and names the thread."""
     return _encode(f"ig_dm_thread:1:{account_id}:{thread_id(account_id, igsid)}")
 
 
 def read_mid(mid: str) -> Mid:
-    """What `mid` says. Raises `ValueError` for one that was not made like this."""
+    """Reads a mid. Raises `ValueError` if it was not made like this."""
     plain = re.sub("Z[A-D]", lambda escape: _PLAIN[escape.group()], mid)
     prefix, _, rest = base64.b64decode(plain, validate=True).decode("ascii").partition(":IGMessageID:")
     if prefix != "ig_dm_item:1":
@@ -47,7 +47,7 @@ def read_mid(mid: str) -> Mid:
 
 
 def thread_id(account_id: str, igsid: str) -> str:
-    """39 digits, the same for the same two."""
+    """Returns 39 digits, the same for the same two."""
     digest = hashlib.sha256(f"{account_id}:{igsid}".encode()).digest()
     return f"{_THREAD_PREFIX}{int.from_bytes(digest[:7]) % 10**18:018d}"
 

@@ -1,7 +1,4 @@
-"""The stand-in's endpoints: what each answers when nothing goes wrong on purpose.
-
-Knows Meta's paths' meanings and answers. Must not know faults; those are around it (`app`).
-"""
+"""The stand-in's endpoints, and what each answers without a fault."""
 
 import json
 import re
@@ -53,7 +50,7 @@ Node: TypeAlias = Callable[[Visit], Awaitable[Answer]]
 
 
 def visit(world: World, echoes: Echoes, request: Request, body: bytes) -> Visit:
-    """Who calls. Raises `RefusedError` for a bad token, or a wrong `appsecret_proof`."""
+    """Returns the authenticated call. Raises `RefusedError` for a bad token or a wrong `appsecret_proof`."""
     scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
     token = bearer if scheme.lower() == "bearer" else request.query_params.get("access_token")
     account = world.account_of(token)
@@ -64,7 +61,7 @@ def visit(world: World, echoes: Echoes, request: Request, body: bytes) -> Visit:
 
 
 def person(world: World, endpoint: str, request: Request, body: bytes) -> str:
-    """Whom a call is about, "" for nobody."""
+    """Returns the id of the person whom a call is about, or ""."""
     match endpoint:
         case "profile":
             return str(request.path_params["node_id"])
@@ -100,7 +97,7 @@ async def node(visit: Visit) -> Answer:
         raise RefusedError(invalid_parameter(f"Tried accessing nonexisting field ({min(unknown)})"))
     profile = visit.world.profile(visit.node_id)
     wanted = visit.fields or ["name", "username"]
-    # Meta leaves out what it has no value for.
+    # Meta leaves out fields without a value.
     told = {name: profile[name] for name in wanted if profile.get(name) is not None}
     return {**told, "id": visit.node_id}
 
@@ -150,7 +147,7 @@ async def refresh(visit: Visit) -> Answer:
 
 
 async def subscribed_apps(visit: Visit) -> Answer:
-    """The app's own subscription: as if the account had it from the start, until a test changes it."""
+    """The app's own subscription. An account has it from the start, until a test changes it."""
     account_id = visit.world.acting(visit.account, visit.node_id).user_id
     subscriptions = visit.world.subscriptions
     if visit.request.method == "GET":
@@ -162,7 +159,7 @@ async def subscribed_apps(visit: Visit) -> Answer:
 
 
 def top_level_fields(fields: str) -> list[str]:
-    """The names in a `fields` parameter without what is nested: id and messages of `id,messages{text}`."""
+    """Returns the outer names in a `fields` parameter: id and messages of `id,messages{text}`."""
     nested = re.compile(r"\{[^{}]*\}")
     while nested.search(fields):
         fields = nested.sub("", fields)

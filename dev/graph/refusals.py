@@ -1,7 +1,7 @@
-"""How Meta says no: its error bodies, by the reason. Knows codes and shapes; decides nothing.
+"""Meta's error bodies, by reason.
 
 Codes, subcodes and messages are from Meta's error-code pages and from answers seen in production. Meta does
-not publish the HTTP status of each; where none was seen it is 400.
+not publish every HTTP status. The status is 400 where none was seen.
 """
 
 import json
@@ -127,14 +127,14 @@ BY_ID_ENDING: Mapping[str, Refusal] = {
     "2534022": OUTSIDE_WINDOW,
     "000551": UNAVAILABLE,
 }
-"""People who are refused without any fault being set, known by how their id ends."""
+"""People who are always refused, by the end of their id."""
 
 DASHBOARD_SENDER = "12334"
-"""Who the App Dashboard's "Test" button writes as. Nobody: a profile of it is refused with 9010."""
+"""The sender of the App Dashboard's "Test" button. There is no such person: Meta refuses the profile with 9010."""
 
 
 def of_person(igsid: str) -> Refusal | None:
-    """The refusal that always meets this id, if one does."""
+    """Returns the refusal that this id always gets, or None."""
     if igsid == DASHBOARD_SENDER:
         return USER_GONE
     return next((refusal for ending, refusal in BY_ID_ENDING.items() if igsid.endswith(ending)), None)

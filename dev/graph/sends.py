@@ -1,6 +1,6 @@
-"""Whether Meta would take a message: the checks of the Send API on a body, and the message it becomes.
+"""The Send API: its checks of a body, and the message that a good body becomes.
 
-Source: Meta, "Send messages" and "Private replies". Knows the rules; must not know HTTP or echoes.
+Source: Meta, "Send messages" and "Private replies".
 """
 
 import json
@@ -22,9 +22,9 @@ class Recipient:
 
 
 def accept(world: World, account: Account, body: object, *, now_ns: int) -> SentMessage | Recipient:
-    """The message, remembered in `world`; only whom it concerns for a sender action, which is no message.
+    """Returns the message and keeps it in `world`, or returns the recipient if the body is a sender action.
 
-    Raises `RefusedError` with what Meta says to a body that breaks its rules.
+    Raises `RefusedError` with Meta's answer to a body that breaks the rules.
     """
     if not isinstance(body, dict):
         raise RefusedError(invalid_parameter("The parameter recipient is required"))
@@ -53,7 +53,7 @@ def accept(world: World, account: Account, body: object, *, now_ns: int) -> Sent
 
 
 def addressee(world: World, body: bytes) -> str:
-    """Whom the body of a call would reach, whatever else is wrong with it; "" for nobody."""
+    """Returns the id of the recipient, whatever else is wrong with the body, or ""."""
     try:
         return _recipient(world, json.loads(body)["recipient"]).igsid
     except (ValueError, LookupError, TypeError, RefusedError):
@@ -82,7 +82,7 @@ def _message(message: object) -> dict[str, object]:
     if not attached:
         if not isinstance(text, str) or not text.strip():
             raise RefusedError(invalid_parameter("Param message[text] must be a non-empty UTF-8 encoded string"))
-        # A lone surrogate counts as the three bytes of what it would be shown as.
+        # A lone surrogate counts as three bytes, as the sign that is shown in its place.
         if len(text.encode("utf-8", "surrogatepass")) > MAX_TEXT_BYTES:
             raise RefusedError(
                 invalid_parameter(f"Length of param message[text] must be less than or equal to {MAX_TEXT_BYTES}")

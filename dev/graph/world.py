@@ -1,7 +1,4 @@
-"""What the stand-in remembers: accounts and their tokens, people, and every message it accepted.
-
-Plain values and the rules between them. Must not know HTTP, faults or echoes.
-"""
+"""What the stand-in remembers: accounts and their tokens, people, and every accepted message."""
 
 import hashlib
 import hmac
@@ -41,14 +38,14 @@ _LAST_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A professional account. `bound` false: its token may act as any account named in a path."""
+    """A professional account. If it is not `bound`, its token may act as any account in a path."""
 
     user_id: str
     bound: bool = True
 
     @property
     def app_scoped_id(self) -> str:
-        """What `/me` gives as `id`: not what webhooks call the account."""
+        """The `id` in the answer of `/me`. Webhooks carry another id of the account."""
         return str(2 * 10**16 + int(self.user_id[-12:])) if self.user_id.isdigit() else self.user_id
 
     @property
@@ -58,7 +55,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that was accepted, whatever the caller was then told."""
+    """An accepted message, whatever answer its sender got."""
 
     message_id: str
     account_id: str
@@ -75,7 +72,7 @@ class SentMessage:
 
 @dataclass(slots=True)
 class World:
-    """All that can be reset. `commenters` says who wrote a comment, where a test cares."""
+    """Everything that can be reset. `commenters` holds the authors of comments that a test has named."""
 
     config: GraphConfig
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -86,14 +83,14 @@ class World:
     _refreshes: int = 0
 
     def reset(self) -> None:
-        """Forgets all but the tokens handed out."""
+        """Forgets everything except for tokens."""
         self.profiles.clear()
         self.commenters.clear()
         self.sent.clear()
         self.subscriptions.clear()
 
     def account_of(self, token: str | None) -> Account:
-        """Whose token it is. Raises `RefusedError` (190) for none, an unknown or an `EXPIRED…` one."""
+        """Returns the token's account. Raises `RefusedError` (190) for no token, an unknown or an `EXPIRED…` one."""
         if token is not None and token.startswith("EXPIRED"):
             raise RefusedError(refusals.EXPIRED_TOKEN)
         if token is None:
@@ -107,9 +104,9 @@ class World:
         raise RefusedError(refusals.INVALID_TOKEN)
 
     def acting(self, account: Account, node_id: str) -> Account:
-        """The account behind `/{node_id}/…`. Raises `RefusedError` (100/33) where it is not the token's.
+        """Returns the account of `/{node_id}/…`. Raises `RefusedError` (100/33) if the token is another account's.
 
-        The app-scoped id is refused too, as Meta does: messaging wants the id that webhooks carry.
+        As Meta does, it refuses the app-scoped id too: messaging wants the id that webhooks carry.
         """
         if node_id in ("me", account.user_id):
             return account
@@ -118,14 +115,14 @@ class World:
         return Account(node_id)
 
     def refreshed(self, token: str) -> str:
-        """A new token for the same account; the old one stays good, as with Meta."""
+        """Returns a new token for the same account. The old token stays good, as with Meta."""
         self._refreshes += 1
         fresh = f"{LOCAL_TOKEN_PREFIX}refreshed-{self._refreshes}"
         self.accounts[fresh] = self.account_of(token)
         return fresh
 
     def profile(self, igsid: str) -> dict[str, object]:
-        """Who `igsid` is: as told, or made up from the id. Raises `RefusedError` for nobody."""
+        """Returns the profile that a test has set, or one made up from the id. Raises `RefusedError`."""
         if told := self.profiles.get(igsid):
             return told
         if refusal := refusals.of_person(igsid):
@@ -136,22 +133,22 @@ class World:
         return made_up_profile(igsid)
 
     def commenter(self, comment_id: str) -> str:
-        """Whom a private reply to `comment_id` reaches."""
+        """Returns the id of the person whom a private reply to `comment_id` reaches."""
         known = self.commenters.get(comment_id)
         return known or str(10**15 + _number(comment_id) % 10**15)
 
     def conversation(self, account_id: str, igsid: str) -> list[SentMessage]:
-        """The messages sent to `igsid`, newest first."""
+        """Returns the messages to `igsid`, newest first."""
         own = (sent for sent in self.sent if (sent.account_id, sent.recipient_id) == (account_id, igsid))
         return sorted(own, key=lambda sent: sent.sent_at_ms, reverse=True)
 
     def partners(self, account_id: str) -> list[str]:
-        """Whom an account has sent messages to, each once."""
+        """Returns the recipients of an account's messages, each once."""
         return list(dict.fromkeys(sent.recipient_id for sent in self.sent if sent.account_id == account_id))
 
 
 def made_up_profile(igsid: str) -> dict[str, object]:
-    """Always the same for the same id. One in ten has no name, as on Instagram."""
+    """Returns the same profile for the same id. One in ten has no name, as on Instagram."""
     number = _number(igsid)
     first, last = _FIRST_NAMES[number % 10], _LAST_NAMES[number // 10 % 10]
     return {

@@ -1,7 +1,4 @@
-"""`python -m dev send`: signs webhook bodies from files and posts them, exactly as they are.
-
-Knows the command line and how an answer is shown. Must not know what a body means.
-"""
+"""`python -m dev send`: signs webhook bodies from files and posts them, exactly as they are."""
 
 import os
 import random
@@ -33,7 +30,7 @@ COUNTS = ("received", "queued", "processed", "ignored", "rejected", "failed")
 
 
 class Body(NamedTuple):
-    """One webhook body and what to call it."""
+    """One webhook body and its name."""
 
     name: str
     content: bytes
@@ -59,8 +56,8 @@ def send(files: tuple[str, ...], repeat: int, seed: int | None, url: str, *, shu
     """Sign webhook bodies as Meta does, and post them to the running functions.
 
     FILE is a file, a directory (every .json in it), - for the standard input, or the name of a sample in
-    dev/samples, such as text or batch. The bytes are posted as they are, whatever they are; with --now, JSON
-    is written anew.
+    dev/samples, such as text or batch. The bytes are posted as they are. With --now, JSON is written
+    anew.
 
     The signature is made with INSTAGRAM_APP_SECRET from the environment or .env, else with the local stack's.
     The exit status is 1 if any answer was not 200.
@@ -92,7 +89,7 @@ def _webhook_url(text: str) -> httpx.URL:
 
 
 def _read(file: str) -> list[Body]:
-    """The bodies behind one argument. What lies there wins over a sample of the same name."""
+    """Returns the bodies for one argument. A file wins over a sample of the same name."""
     if file == "-":
         return [Body("(stdin)", sys.stdin.buffer.read())]
     path = Path(file)
@@ -112,7 +109,7 @@ def _read(file: str) -> list[Body]:
 
 
 def _redated(bodies: list[Body]) -> list[Body]:
-    """With the newest time of all set to now; what is no JSON stays as it is."""
+    """Returns the bodies with the newest time of all set to now. A body that is not JSON stays as it is."""
     moved = redate([_json_or_bytes(body.content) for body in bodies], now_ms=time.time_ns() // 1_000_000)
     return [
         Body(body.name, value if isinstance(value, bytes) else as_meta_writes(value))
@@ -128,9 +125,9 @@ def _json_or_bytes(content: bytes) -> object:
 
 
 def _post_all(posts: list[Body], url: httpx.URL, secret: str) -> list[Answer]:
-    """One line and one answer a post. Raises `click.ClickException` where nobody listens."""
+    """Posts the bodies and prints a line for each. Raises `click.ClickException` if no server listens."""
     width = max(len(post.name) for post in posts)
-    # A proxy of the shell's is for the way out, not for this machine.
+    # The shell's proxy is for other machines, not for this one.
     local = url.host in (HOST, "localhost")
     answers: list[Answer] = []
     with httpx.Client(timeout=ANSWER_WITHIN_S, trust_env=not local) as http:

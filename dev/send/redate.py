@@ -1,7 +1,6 @@
 """Moves the times in webhook bodies, all by the same distance, so that the newest is now.
 
-Pure. Knows where Meta writes times, and in which units. Must not know what a body means: message ids and
-everything else stay as they are.
+Message ids and everything else stay as they are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,11 +11,11 @@ TIMES = frozenset({"time", "timestamp", "watermark"})
 
 
 def redate(bodies: Sequence[object], *, now_ms: int) -> list[object]:
-    """`bodies` (JSON values) with the newest of all their times within the last second before `now_ms`.
+    """Returns `bodies` (JSON values) with the newest of all their times within the last second before `now_ms`.
 
     Milliseconds stay milliseconds, seconds stay seconds and strings stay strings. The distance is a whole
-    number of seconds, so that what was written in different units keeps its order. Times that are no whole
-    number (ISO 8601, as in older bodies) are left alone. Ids made from a time change with it; the same
+    number of seconds, so that times in different units keep their order. Times that are not whole numbers
+    (ISO 8601, in older bodies) stay as they are. Event ids that are made from a time change with it. The same
     bodies at the same `now_ms` give the same ids.
     """
     newest_ms = max((ms for body in bodies for ms in _times_ms(body)), default=now_ms)
@@ -54,7 +53,7 @@ def _moved_field(name: str, value: object, distance_s: int) -> object:
 
 
 def _units_per_second(name: str, value: object) -> int | None:
-    """1000 for milliseconds, 1 for seconds; None where this is no time we can move."""
+    """Returns 1000 for milliseconds, 1 for seconds, or None if this is no time that can be moved."""
     if name not in TIMES or isinstance(value, bool) or not isinstance(value, int | str):
         return None
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):

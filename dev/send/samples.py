@@ -1,7 +1,4 @@
-"""Our own sample webhooks in `dev/samples/`: which there are, in the order of their story.
-
-Knows the folder and its index. Must not know what becomes of a sample.
-"""
+"""Our own sample webhooks in `dev/samples/`, in the order of their story."""
 
 import json
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ INDEX_NAME = "INDEX.json"
 
 @dataclass(frozen=True)
 class Sample:
-    """One file. `kinds` are those of the events in it, in order; `about` is a sentence for people."""
+    """One file. `kinds` are the kinds of its events, in order. `about` is a sentence for people."""
 
     name: str
     kinds: tuple[str, ...]
@@ -24,11 +21,11 @@ class Sample:
 
     @property
     def path(self) -> Path:
-        """Where its body is."""
+        """The file of its body."""
         return SAMPLES / f"{self.name}.json"
 
 
 def samples() -> list[Sample]:
-    """All of them, as the index lists them."""
+    """Returns all samples, as the index lists them."""
     listed: list[dict[str, Any]] = json.loads((SAMPLES / INDEX_NAME).read_text(encoding="utf-8"))
     return [Sample(Path(one["file"]).stem, tuple(one["kinds"]), one["about"]) for one in listed]

@@ -1,7 +1,4 @@
-"""Plays Meta's part: signs a webhook body and posts it.
-
-Knows the signature and the webhook's answer. Must not know what a body says, nor start anything.
-"""
+"""Signs a webhook body as Meta does, and posts it."""
 
 import json
 import time
@@ -18,9 +15,9 @@ WEBHOOK_PATH = "/api/webhooks/instagram"
 
 @dataclass(frozen=True)
 class Answer:
-    """What the webhook said; status 0 where no answer came, and `reason` says why.
+    """The webhook's answer. With status 0 no answer came, and `reason` says why.
 
-    `body` is {} where it was no JSON object; `posted_at_ms` is since the epoch.
+    `body` is {} if it was no JSON object. `posted_at_ms` counts from the epoch.
     """
 
     status: int
@@ -31,17 +28,17 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether Meta would take it as received."""
+        """Whether Meta takes the webhook as received."""
         return self.status == 200
 
     def count(self, name: str) -> int:
-        """A count of the answer: `received`, `queued`, `processed`, `ignored`; 0 where it is not there."""
+        """Returns a count of the answer (`received`, `queued`, `processed`, `ignored`), or 0 if it has none."""
         value = self.body.get(name)
         return value if isinstance(value, int) else 0
 
 
 def post_webhook(http: httpx.Client, url: httpx.URL | str, body: bytes, *, app_secret: str) -> Answer:
-    """Posts `body` byte for byte, signed with `app_secret`. Raises `httpx.ConnectError` where nobody listens."""
+    """Posts `body` byte for byte, signed with `app_secret`. Raises `httpx.ConnectError` if no server listens."""
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "facebookexternalua",
@@ -60,7 +57,7 @@ def post_webhook(http: httpx.Client, url: httpx.URL | str, body: bytes, *, app_s
 
 
 def as_meta_writes(body: object) -> bytes:
-    """JSON as Meta sends and signs it: ASCII, with \\u escapes (Meta, "Webhooks from Meta", payloads)."""
+    """Returns JSON as Meta sends and signs it: ASCII, with \\u escapes (Meta, "Webhooks from Meta", payloads)."""
     return json.dumps(body).encode("ascii")
 
 
