@@ -33,7 +33,7 @@ def expected(posts: Sequence[Post], *, direct: int, echoes: bool) -> Counts:
         "events processed": kinds.total(),
         "events lost": 0,
         "events by the queue": kinds.total() - direct,
-        "events by the direct road": direct,
+        "events processed directly": direct,
         **{f"events of kind {kind}": count for kind, count in sorted(kinds.items())},
         "messages": len({event.mid or event.event_id for event in messages}) + replies,
         "reactions": len({(event.mid, event.actor_id) for event in every if isinstance(event, Reaction)}),
@@ -52,14 +52,14 @@ def found(snapshot: Snapshot, sent: Rows, posts: Sequence[Post]) -> Counts:
     events, outbox = snapshot["events"], snapshot["outbox"]
     processed = {row["event_id"] for row in events if row["processed_at"] is not None}
     kinds = Counter(row["kind"] for row in events)
-    roads = Counter(row["via"] for row in events)
+    via = Counter(row["via"] for row in events)
     replies = [row for row in outbox if row["kind"] in ("dm", "private_reply") and row["state"] == "sent"]
     return {
         "events in the ledger": len(events),
         "events processed": len(processed),
         "events lost": len({event.event_id for post in posts for event in post.events} - processed),
-        "events by the queue": roads["queue"],
-        "events by the direct road": roads["direct"],
+        "events by the queue": via["queue"],
+        "events processed directly": via["direct"],
         **{f"events of kind {kind}": count for kind, count in sorted(kinds.items())},
         "messages": sum(not row["is_placeholder"] for row in snapshot["messages"]),
         "reactions": len(snapshot["reactions"]),

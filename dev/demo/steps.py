@@ -75,28 +75,28 @@ class Steps:
     def _post_everything_again(self) -> None:
         posts = [*self._story.posts, *self._story.posts]
         Random(SHUFFLE_SEED).shuffle(posts)
-        heading(self._console, "Everything again, twice and shuffled, to a QStash that remembers none of it")
+        heading(self._console, "Everything again, twice and shuffled, to a QStash that remembers nothing of it")
         self._pipeline.forget_deduplication()
         self._pipeline.new_log_lines()
         before = self._pipeline.snapshot()
         self._post(posts, "{} events in the ledger")
         after = self._pipeline.snapshot()
         self._changed = counts.differences(before, after)
-        self._say(self._what_was_swallowed(sum(len(post.events) for post in posts)))
+        self._say(self._repetitions(sum(len(post.events) for post in posts)))
         same = f"Nothing changed: {sum(map(len, after.values()))} rows in {len(after)} tables, equal in every column."
         self._say("\n".join(self._changed) or same, "red" if self._changed else "green")
 
-    def _what_was_swallowed(self, events: int) -> str:
+    def _repetitions(self, events: int) -> str:
         log = self._pipeline.new_log_lines()
-        swallowed = sum(line.get("verdict") == "deduplicated" for line in log)
+        dropped = sum(line.get("verdict") == "deduplicated" for line in log)
         duplicates = sum(line.get("verdict") == "duplicate" for line in log)
         return (
-            f"{events} events: QStash dropped {swallowed} by their deduplication id; "
-            f"of the {events - swallowed} it delivered, the ledger knew {duplicates} (verdict: duplicate)."
+            f"{events} events: QStash dropped {dropped} by their deduplication id; "
+            f"of the {events - dropped} it delivered, the ledger knew {duplicates} (verdict: duplicate)."
         )
 
     def _post_without_qstash(self) -> None:
-        heading(self._console, "QStash is stopped, and one more message comes: the direct road")
+        heading(self._console, "QStash is stopped, and one more message comes: it is processed directly")
         self._pipeline.stop_qstash()
         self._pipeline.new_log_lines()
         latecomer = self._story.latecomer
@@ -124,7 +124,7 @@ class Steps:
             },
         )
         self._console.print()
-        self._say(f'To look around in what is left: make dev ARGS="--data-dir {self._pipeline.data_dir}"')
+        self._say(f'To look around in the data: make dev ARGS="--data-dir {self._pipeline.data_dir}"')
         self._console.print()
         self._console.print(Text(verdict.text, "bold green" if verdict.exit_code == 0 else "bold red"))
         return verdict.exit_code

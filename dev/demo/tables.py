@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 NEWEST_MESSAGES = 30
 SHORTEST_ID = 20
 SHORTEST_TEXT = 16
-ROADS = {"queue": "queued", "direct": "direct", "replay": "replayed"}
+VIA = {"queue": "queued", "direct": "direct", "replay": "replayed"}
 GOOD = frozenset({"processed", "sent", "complete"})
 
 EVENTS: LiteralString = "select event_id, kind, via, processed_at from public.events"
@@ -50,7 +50,7 @@ class Line:
     sample: str
     kind: str
     event_id: str
-    road: str
+    via: str
     verdict: str
     ms: float | None
 
@@ -66,13 +66,13 @@ def lines(post: Post, answer: Answer, ledger: Mapping[str, Row], dead: frozenset
 
 
 def _seen(row: Row | None, answer: Answer, is_dead: bool) -> tuple[str, str, float | None]:
-    """Road, verdict and milliseconds of one event, which `row` of the ledger tells of, if there is one."""
+    """Returns via, verdict and milliseconds of one event. `row` is its row in the ledger, if there is one."""
     if row is None:
         return "-", "dead letter" if is_dead else "lost" if answer.ok else f"HTTP {answer.status}", None
-    road = ROADS[row["via"]]
+    via = VIA[row["via"]]
     if row["processed_at"] is None:
-        return road, "dead letter" if is_dead else "unfinished", None
-    return road, "processed", row["processed_at"].timestamp() * 1000 - answer.posted_at_ms
+        return via, "dead letter" if is_dead else "unfinished", None
+    return via, "processed", row["processed_at"].timestamp() * 1000 - answer.posted_at_ms
 
 
 class MiddleCut:
@@ -100,14 +100,14 @@ def middle_cut(event_id: str, room: int) -> str:
 
 def events_table(shown: Iterable[Line]) -> Table:
     """Returns a table of one row an event. The name of a sample stands in its first row."""
-    table = _table("sample", "kind", ("event id", "flex"), "road", "verdict", ("ms", "right"))
+    table = _table("sample", "kind", ("event id", "flex"), "via", "verdict", ("ms", "right"))
     previous = ""
     for line in shown:
         table.add_row(
             "" if line.sample == previous else line.sample,
             line.kind,
             MiddleCut(line.event_id),
-            Text(line.road, "" if line.road == "queued" else "magenta"),
+            Text(line.via, "" if line.via == "queued" else "magenta"),
             _state(line.verdict),
             "" if line.ms is None else f"{line.ms:.0f}",
         )

@@ -218,7 +218,7 @@ def test_the_verdict_of_an_event_is_what_the_ledger_says(
     ledger = {} if row is None else {EVENT.event_id: row}
     (line,) = lines(TEXT, answer, ledger, frozenset({EVENT.event_id} if dead else ()))
     assert (line.sample, line.kind, line.event_id) == ("text", "message", EVENT.event_id)
-    assert (line.road, line.verdict, line.ms) == seen
+    assert (line.via, line.verdict, line.ms) == seen
 
 
 # Where it runs.
