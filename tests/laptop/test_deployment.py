@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dev.functions import find_functions
+from dev.functions import find_functions, find_public_paths
 from dev.stack.config import ROOT
 from dev.vercel_build import Built, build, copy_project, project_files, read, wrong_with
 from lib.health import CHECK_TIMEOUT_S
@@ -107,7 +107,7 @@ def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
 
 def test_every_cron_job_calls_a_route_once_a_day() -> None:
     """The Hobby plan refuses a finer schedule (Vercel, "Cron Jobs: usage and pricing")."""
-    assert {job["path"] for job in CONFIG["crons"]} == {path for path in find_functions(ROOT) if "/cron/" in path}
+    assert {job["path"] for job in CONFIG["crons"]} == {path for path in find_public_paths(ROOT) if "/cron/" in path}
     assert all(re.fullmatch(r"\d+ \d+ \* \* \*", job["schedule"]) for job in CONFIG["crons"])
 
 
