@@ -92,11 +92,11 @@ class Steps:
 
     def _what_was_swallowed(self, events: int) -> str:
         log = self._pipeline.new_log_lines()
-        swallowed = sum(line.get("verdict") == "deduplicated" for line in log)
-        duplicates = sum(line.get("verdict") == "duplicate" for line in log)
+        swallowed = sum(line.get("outcome") == "deduplicated" for line in log)
+        duplicates = sum(line.get("outcome") == "duplicate" for line in log)
         return (
             f"{events} events: QStash dropped {swallowed} by their deduplication id; "
-            f"of the {events - swallowed} it delivered, the ledger knew {duplicates} (verdict: duplicate)."
+            f"of the {events - swallowed} it delivered, the ledger knew {duplicates} (outcome: duplicate)."
         )
 
     def _post_without_qstash(self) -> None:

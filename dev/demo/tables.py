@@ -103,7 +103,7 @@ def middle_cut(event_id: str, room: int) -> str:
 
 def events_table(shown: Iterable[Line]) -> Table:
     """One row an event; a sample's name stands on its first."""
-    table = _table("sample", "kind", ("event id", "flex"), "road", "verdict", ("ms", "right"))
+    table = _table("sample", "kind", ("event id", "flex"), "path", "outcome", ("ms", "right"))
     previous = ""
     for line in shown:
         table.add_row(

@@ -80,7 +80,7 @@ class Refresher:
             refreshed=report.refreshed,
             failed=len(report.failed),
             left=left,
-            verdict="unfinished" if left else "done",
+            outcome="unfinished" if left else "done",
             code="ok",
             ms=log.ms_since(started_s),
         )

@@ -49,7 +49,7 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
         "Raw items expired",
         count=expired,
         before=before.isoformat(),
-        verdict="done" if done else "unfinished",
+        outcome="done" if done else "unfinished",
         code="ok",
         ms=log.ms_since(started_s),
     )

@@ -81,7 +81,7 @@ async def sweep(
         "Swept",
         **swept.model_dump(),
         letters_closed=letters,
-        verdict="done" if done else "unfinished",
+        outcome="done" if done else "unfinished",
         code="ok",
         ms=log.ms_since(started_s),
     )
