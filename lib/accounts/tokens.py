@@ -7,7 +7,7 @@ not know where one is kept; lets no token and no key into an error.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lib.core.env_vars import WHERE
 from lib.core.model import Model
@@ -31,7 +31,7 @@ class _Sealed(Model):
     """What is inside. The account is in it, so that a ciphertext put into another account's row is refused."""
 
     account_id: str
-    token: str
+    token: str = Field(repr=False)
 
     def __repr__(self) -> str:
         return f"the token of {self.account_id}"

@@ -181,9 +181,9 @@ def test_a_build_that_takes_too_much_or_too_little_is_told_what_is_wrong() -> No
         "/api/health": Built("/api/health", {"maxDuration": 300}, files() | {"dev/cli.py": 1}),
         "/api/old": Built("/api/old", {"maxDuration": 15}, {"lib/log.py": 1}),
     }
-    del bad["/api/cron/sweep"]
+    del bad["/api/cron"]
     assert sorted(wrong_with(list(bad.values()), {"robots.txt", "lib/log.py"})) == [
-        "/api/cron/sweep: maxDuration is None",
+        "/api/cron: maxDuration is None",
         "/api/health: dev/cli.py does not belong in it",
         "/api/health: maxDuration is 300",
         "/api/old: no file of api/",

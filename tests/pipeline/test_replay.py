@@ -512,7 +512,7 @@ def test_an_error_that_passes_is_outlasted(world: World) -> None:
 
 
 def test_an_error_that_does_not_pass_is_counted_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     world.deliver(webhook(message("hello")))
     as_unknown(world, "true")
     bad = world.row("select event_id from events")["event_id"]
@@ -541,7 +541,7 @@ def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
 
 def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
     done = replay()
     assert done.exit_code == 1
@@ -550,7 +550,7 @@ def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.
 
 
 def test_a_key_that_is_refused_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_somebody_else")
     done = replay()
     assert done.exit_code == 1
