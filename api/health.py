@@ -1,7 +1,4 @@
-"""GET /api/health: which settings are there and, for whoever holds the internal secret, does it all answer.
-
-Wiring only. Must not show a value of any setting.
-"""
+"""GET /api/health: which settings are there and, for a holder of the internal secret, whether everything answers."""
 
 import os
 
@@ -18,18 +15,19 @@ from lib.web.responses import json_response
 
 
 async def health(request: Request) -> Response:
-    """200 where all is well, else 503 with what is not."""
+    """200 if all is well, else 503 with what is wrong. Never shows the value of a setting."""
     body: dict[str, object] = {"status": "ok", "settings": presence(os.environ)}
     try:
-        here = container()
+        services = container()
     except BadConfiguration as error:
         return json_response(503, body | {"status": "not_configured", "problems": error.problems})
     if "authorization" not in request.headers:
         return json_response(200, body)
-    require_bearer(request, here.settings, "internal")
-    checks = await check_dependencies(here)
+    require_bearer(request, services.settings, "internal")
+    checks = await check_dependencies(services)
     well = all(check.ok for check in checks.values())
-    return json_response(200 if well else 503, body | {"status": "ok" if well else "degraded", "checks": checks})
+    shown = {name: check.model_dump(exclude_none=True) for name, check in checks.items()}
+    return json_response(200 if well else 503, body | {"status": "ok" if well else "degraded", "checks": shown})
 
 
-app = function(get=health)
+app = function(GET=health)

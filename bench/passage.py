@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import httpx
-import msgspec
 
 from bench.load import Messages, Sender, Watcher, Webhook, check_all_arrived, qstash_state
 from bench.section import Tell
 from dev.stack import Stack
+from lib.events.model import as_json
 from lib.webhooks.parser import parse_webhook
 
 WARM_UP = 20
@@ -109,7 +109,7 @@ async def _alone(stack: Stack, messages: Messages, calls: int, watcher: Watcher)
             webhook = messages.webhook(1)
             (event,) = parse_webhook(json.loads(webhook.body), received_at=time.time_ns() // 1_000_000)
             options = {"lease_token": str(uuid.uuid4()), "lease_s": 30}
-            body = {"p_event": msgspec.to_builtins(event), "p_via": "queue", "p_effects": [], "p_options": options}
+            body = {"p_event": as_json(event), "p_via": "queue", "p_effects": [], "p_options": options}
             times.due[webhook.mids[0]] = time.perf_counter()
             (await http.post(url, json=body)).raise_for_status()
             times.answered[webhook.mids[0]] = time.perf_counter()

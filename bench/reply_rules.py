@@ -63,7 +63,7 @@ def _rule(number: int, match: Match, vocabulary: list[str], chance: random.Rando
         (rf"\b{one}\b", f"{one}.*{other}", rf"\b(?:{one}|{other})s?\b", rf"^{one}\s+\d+", f"how much .*{one}")
     )
     pattern = {"exact": f"{one} {other}", "contains": one, "regex": expression}[match]
-    return Rule(number, "keyword", "answer", match=match, pattern=pattern)
+    return Rule(rule_id=number, trigger="keyword", reply_text="answer", match=match, pattern=pattern)
 
 
 def _measure(rules: list[Rule], texts: list[str]) -> str:

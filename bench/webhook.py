@@ -103,8 +103,8 @@ async def _measure(webhook: App, body: bytes, spent_s: float) -> tuple[float, fl
 
 def _hop_over(hop: IngestHttpClient) -> None:
     """From now on the instance's hop is `hop`."""
-    vars(container()).pop("dispatcher", None)
-    vars(container())["hop"] = hop
+    vars(container()).pop("forwarder", None)
+    vars(container())["ingest_client"] = hop
 
 
 async def _timed(work: Callable[[], Awaitable[None]]) -> float:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import click
-import msgspec
 from rich.console import Console
 
 from cli.dead_letter_report import (
@@ -62,7 +61,7 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
         until: datetime | None,
         **others: Any,
     ) -> Any:
-        return command(wanted=LetterFilter(None, None, code, kind, account, since, until), **others)
+        return command(wanted=LetterFilter(code=code, kind=kind, account=account, since=since, until=until), **others)
 
     options = [
         click.option("--code", help="Only with this error code: database_constraint, …"),
@@ -86,7 +85,7 @@ def selection(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--limit", default=LISTED, show_default=True, type=click.IntRange(1, 1000), help="Most letters to show.")
 def list_(config: StackConfig, wanted: LetterFilter, state: str, limit: int) -> None:
     """List dead letters, the oldest first, without what anybody wrote."""
-    wanted = msgspec.structs.replace(wanted, state=None if state == "all" else state)
+    wanted = wanted.model_copy(update={"state": None if state == "all" else state})
 
     async def work(here: Container) -> tuple[list[DeadLetter], int]:
         letters = await or_explain(lambda: here.dead_letters.page(wanted, limit=limit), UNREADABLE)
@@ -210,8 +209,8 @@ def _chosen(wanted: LetterFilter, ids: tuple[str, ...], *, everything: bool) -> 
         raise click.UsageError("Give ids, or a filter, or --all.")
     until = wanted.until or datetime.now(UTC)
     # By its id a letter is found in any state: that it is closed already is worth saying.
-    replaced = msgspec.structs.replace(wanted, until=until)
-    return msgspec.structs.replace(replaced, ids=ids) if ids else msgspec.structs.replace(replaced, state="open")
+    chosen: dict[str, object] = {"ids": ids} if ids else {"state": "open"}
+    return wanted.model_copy(update={"until": until, **chosen})
 
 
 def _work_off(

@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -75,10 +75,35 @@ def find_functions(root: Path) -> dict[str, Function]:
     return found
 
 
+@dataclass(frozen=True)
+class PublicPath:
+    """One path that callers use. `query` is what a rewrite of vercel.json adds to theirs."""
+
+    function: Function
+    query: str = ""
+
+
+def find_public_paths(root: Path) -> dict[str, PublicPath]:
+    """Returns the paths that callers use: the rewritten ones, and of the functions those that no rewrite leads to.
+
+    Only rewrites from one exact path to another are known here: vercel.json has no others.
+    """
+    functions = find_functions(root)
+    rewritten = {}
+    for rewrite in _config(root / "vercel.json").get("rewrites", []):
+        path, _, query = rewrite["destination"].partition("?")
+        rewritten[rewrite["source"]] = PublicPath(functions[path], query)
+    behind = {public.function.path for public in rewritten.values()}
+    return rewritten | {path: PublicPath(function) for path, function in functions.items() if path not in behind}
+
+
+def _config(file: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return config
+
+
 def _durations(file: Path) -> dict[str, float]:
-    if not file.is_file():
-        return {}
-    functions: dict[str, dict[str, Any]] = json.loads(file.read_text()).get("functions", {})
+    functions: dict[str, dict[str, Any]] = _config(file).get("functions", {})
     return {
         pattern: float(options["maxDuration"]) for pattern, options in functions.items() if "maxDuration" in options
     }
@@ -89,6 +114,7 @@ class Platform:
 
     def __init__(self, root: Path, *, eager: bool = False) -> None:
         self._functions = find_functions(root)
+        self._public = find_public_paths(root)
         self._apps: dict[str, ASGIApp] = {}
         if str(root) not in sys.path:
             sys.path.insert(0, str(root))
@@ -107,10 +133,15 @@ class Platform:
         _log(f"{scope['method']} {quote(scope['path'])} {reply.status or '-'} {milliseconds} ms")
 
     async def _answer(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
-        function = self._functions.get(scope["path"])
+        public = self._public.get(scope["path"])
+        function = public.function if public else self._functions.get(scope["path"])
         if function is None:
             await reply.page(404, "The page could not be found", "NOT_FOUND")
             return
+        if public and public.query:
+            # The function sees the public path, and the query of the rewrite beside the caller's.
+            query = b"&".join(filter(None, [scope["query_string"], public.query.encode()]))
+            scope = {**scope, "query_string": query}
         try:
             body = await _read_body(receive)
         except ClientDisconnect:
@@ -204,11 +235,6 @@ def _log(text: str) -> None:
 def application() -> Platform:
     """Called by uvicorn in each worker process, which gets its settings in the environment."""
     return Platform(Path(os.environ[ROOT_VARIABLE]), eager=os.environ.get(EAGER_VARIABLE) == "1")
-
-
-def paths(root: Path) -> Iterator[str]:
-    """The paths that would be served."""
-    return iter(find_functions(root))
 
 
 def serve(root: Path, *, host: str, port: int, workers: int, eager: bool) -> None:

@@ -1,23 +1,22 @@
-"""The JSON schema of what the next phase gets, made from the events themselves: `python -m dev.next_phase_schema`
-writes docs/next-phase.schema.json anew. A test holds the file against this, and every sample against the file.
+"""The JSON schema of the next phase's body, made from the events themselves.
 
-Knows msgspec's schemas and `plan.next_phase_payload`. Must not know who receives it.
+`python -m dev.next_phase_schema` writes docs/next-phase.schema.json anew. Tests compare the file with this module, and
+every sample with the file.
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import msgspec
-
+from dev.json_schema import schemas_of
 from dev.stack.config import ROOT
-from lib.events.model import Event
-from lib.processing.planner import NEXT_PHASE_FIELDS
+from lib.events.model import AnyEvent, Event, Unknown
+from lib.processing.planner import NEXT_PHASE_LEAVES_OUT
 
 FILE: Path = ROOT / "docs" / "next-phase.schema.json"
 
 ALWAYS_THERE = ("event_id", "kind", "account_id", "contact_id", "mid", "direction", "occurred_at")
-"""Whatever the kind; `contact_id` and `mid` may be null."""
+"""Fields of every kind. `contact_id` and `mid` may be null."""
 
 _ABOUT = {
     "event_id": "Idempotency key: the same event always has the same, another event another.",
@@ -30,22 +29,22 @@ _ABOUT = {
     "standby": "Another app owns the conversation.",
     "is_self": "The account's doing with itself.",
 }
-_NEVER_THERE = NEXT_PHASE_FIELDS | {"is_test"}
+_NEVER_THERE = NEXT_PHASE_LEAVES_OUT | {"is_test"}
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema 2020-12. Objects are open: a receiver has to bear fields it does not know."""
-    made: dict[str, Any] = msgspec.json.schema(Event)
-    definitions = {name: value for name, value in made["$defs"].items() if name != "Unknown"}
-    kinds = [one["$ref"].rpartition("/")[2] for one in made["anyOf"]]
+    """Returns JSON Schema 2020-12. Objects are open: a receiver has to accept fields that it does not know."""
+    definitions = schemas_of({"Event": AnyEvent}, ref_template="#/$defs/{model}")
+    kinds = [kind.__name__ for kind in get_args(Event) if kind is not Unknown]
+    for name in ("Event", "Unknown"):
+        del definitions[name]
     for name in kinds:
-        if name in definitions:
-            definitions[name] = _kind(definitions[name])
+        definitions[name] = _kind(definitions[name])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Next phase",
         "description": "What PHASE3_URL gets: one event (docs/next-phase.md).",
-        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds if name in definitions],
+        "oneOf": [{"$ref": f"#/$defs/{name}"} for name in kinds],
         "$defs": definitions,
     }
 
@@ -67,14 +66,11 @@ def _field(name: str, field: dict[str, Any], *, is_required: bool) -> dict[str, 
     described = {"description": _ABOUT[name], **field} if name in _ABOUT else dict(field)
     if is_required:
         described.pop("default", None)
-    if "pattern" in described:
-        # Python's end of the text is another letter in everybody else's expressions.
-        described["pattern"] = described["pattern"].replace(r"\Z", "$")
     return described
 
 
 def text() -> str:
-    """The file, as it should be."""
+    """Returns the file as it should be."""
     return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from lib.accounts.access import NoAccess, access_to, account_of, env_token_for
 from lib.accounts.store import AccountToken
 from lib.core import log
 from lib.core.deadline import Deadline
+from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.database import read_answer
 from lib.errors.classify import classify
@@ -36,7 +35,7 @@ MAX_ASKED = 3
 _log = log.get(__name__)
 
 
-class Check(msgspec.Struct, frozen=True, omit_defaults=True):
+class Check(Model):
     """What one dependency said. `detail` has counts and states, never a value of a setting."""
 
     ok: bool
@@ -124,5 +123,5 @@ async def _ask(check: Callable[[], Awaitable[dict[str, Any] | None]]) -> Check:
         async with Deadline.after(CHECK_TIMEOUT_S).enforced():
             detail = await check()
     except Exception as error:
-        return Check(False, log.ms_since(started), code=classify(error).code)
-    return Check(True, log.ms_since(started), detail=detail)
+        return Check(ok=False, ms=log.ms_since(started), code=classify(error).code)
+    return Check(ok=True, ms=log.ms_since(started), detail=detail)

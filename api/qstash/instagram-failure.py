@@ -1,7 +1,4 @@
-"""POST /api/qstash/instagram-failure: QStash gives up on a message; it is kept, for people and for replay.
-
-Wiring only: authenticate, decode, store, answer. Must not know the shape of a failure callback.
-"""
+"""POST /api/qstash/instagram-failure: QStash gave up on a message; it is kept, for people and for a retry."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,18 +15,18 @@ FINISH_WITHIN_S = 25.0
 
 
 async def keep(request: Request) -> Response:
-    """200 once the dead letter is stored, or was before; 401 for a bad signature."""
-    here, deadline = container(), Deadline.after(FINISH_WITHIN_S)
-    delivery = await authenticated(request, here.settings, path=FAILURE_PATH, deadline=deadline)
+    """200 once the dead letter is stored, or was stored before; 401 for a wrong signature."""
+    services, deadline = container(), Deadline.after(FINISH_WITHIN_S)
+    delivery = await authenticated(request, services.settings, path=FAILURE_PATH, deadline=deadline)
     try:
         letter = read_failure(delivery.body)
         async with deadline.enforced():
-            is_new = await here.dead_letters.store(letter)
+            is_new = await services.dead_letters.store(letter)
     except Exception as error:
         return delivery.failed(error)
-    verdict = "stored" if is_new else "duplicate"
-    delivery.done("Dead letter stored", verdict=verdict, level="error", **what_failed(letter))
-    return json_response(200, {"status": verdict})
+    status = "stored" if is_new else "duplicate"
+    delivery.done("Dead letter stored", outcome=status, level="error", **what_failed(letter))
+    return json_response(200, {"status": status})
 
 
-app = function(post=keep)
+app = function(POST=keep)

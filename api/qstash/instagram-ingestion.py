@@ -1,7 +1,4 @@
-"""POST /api/qstash/instagram-ingestion: the consumer. QStash delivers one event; it takes effect, once.
-
-Wiring only: authenticate, decode, process, answer. Must not know what processing does.
-"""
+"""POST /api/qstash/instagram-ingestion: the consumer. QStash delivers one event; the event takes effect, once."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,23 +12,23 @@ from lib.web.app import function
 from lib.web.responses import json_response
 
 FINISH_WITHIN_S = 25.0
-"""Inside the 30 s QStash waits, inside the function's maxDuration: we answer 500 before we are cut off."""
+"""Less than the 30 s that QStash waits and than the function's maxDuration: we answer 500 before we are cut off."""
 
 
 async def consume(request: Request) -> Response:
-    """200 processed or duplicate; 489 never again; 500 or 503 once more; 401 for a bad signature."""
-    here, deadline = container(), Deadline.after(FINISH_WITHIN_S)
-    delivery = await authenticated(request, here.settings, path=CONSUMER_PATH, deadline=deadline)
+    """200 processed or duplicate; 489 never again; 500 or 503 once more; 401 for a wrong signature."""
+    services, deadline = container(), Deadline.after(FINISH_WITHIN_S)
+    delivery = await authenticated(request, services.settings, path=CONSUMER_PATH, deadline=deadline)
     try:
         event = read_event(delivery.body)
     except Exception as error:
         return delivery.failed(error)
     try:
-        outcome = await here.processor.process(event, via="queue", deadline=deadline)
+        status = await services.processor.process(event, via="queue", deadline=deadline)
     except Exception as error:
         return delivery.failed(error, event_id=event.event_id)
-    delivery.done("Event processed", verdict=outcome, event_id=event.event_id, kind=event.kind, via="queue")
-    return json_response(200, {"status": outcome, "event_id": event.event_id})
+    delivery.done("Event processed", outcome=status, event_id=event.event_id, kind=event.kind, via="queue")
+    return json_response(200, {"status": status, "event_id": event.event_id})
 
 
-app = function(post=consume)
+app = function(POST=consume)

@@ -1,7 +1,4 @@
-"""GET and POST /api/webhooks/instagram: Meta's verification handshake, and Meta's webhooks.
-
-Wiring only: authenticate, decode, hand on, answer. Must not know what becomes of an event.
-"""
+"""GET and POST /api/webhooks/instagram: Meta's verification handshake, and Meta's webhooks."""
 
 import time
 
@@ -10,7 +7,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from lib.container import container
 from lib.core.deadline import Deadline
-from lib.ingest.webhook_response import answer
+from lib.ingest.webhook_response import webhook_response
 from lib.web.app import function
 from lib.web.responses import Refused, read_body
 from lib.webhooks.parser import parse_body
@@ -18,13 +15,13 @@ from lib.webhooks.request import read_payload
 from lib.webhooks.signature import valid_challenge, verify_challenge_token, verify_hub
 
 ANSWER_WITHIN_S = 4.0
-"""Meta waits 5 s (Meta, "Webhooks from Meta"); after an hour of failures it unsubscribes the app."""
+"""Meta waits 5 s (Meta, "Webhooks from Meta"), and unsubscribes the app after an hour of failures."""
 
 
 async def verify(request: Request) -> Response:
-    """The handshake: the challenge, byte for byte, for whoever knows the verify token."""
-    asked = request.query_params
-    mode, token, challenge = (asked.get(f"hub.{name}") for name in ("mode", "verify_token", "challenge"))
+    """The handshake: answers the challenge, byte for byte, to a caller that knows the verify token."""
+    params = request.query_params
+    mode, token, challenge = (params.get(f"hub.{name}") for name in ("mode", "verify_token", "challenge"))
     if mode != "subscribe" or token is None or challenge is None or not valid_challenge(challenge):
         raise Refused(400, "invalid_handshake", "hub.mode=subscribe, hub.verify_token and hub.challenge are needed")
     if not verify_challenge_token(token, container().settings.instagram_verify_token):
@@ -35,17 +32,17 @@ async def verify(request: Request) -> Response:
 async def receive(request: Request) -> Response:
     """A webhook: 200 once every event in it is durable, 503 if Meta has to deliver it again."""
     started_s = time.monotonic()
-    here, deadline = container(), Deadline.after(ANSWER_WITHIN_S)
+    services, deadline = container(), Deadline.after(ANSWER_WITHIN_S)
     signature = request.headers.get("x-hub-signature-256")
     if signature is None:
         raise Refused(401, "missing_signature", "X-Hub-Signature-256 is missing")
     async with deadline.enforced():
         body = await read_body(request)
-    if not verify_hub(body, signature, here.settings.instagram_app_secrets):
+    if not verify_hub(body, signature, services.settings.instagram_app_secrets):
         raise Refused(401, "wrong_signature", "X-Hub-Signature-256 matches none of INSTAGRAM_APP_SECRET")
     parsed = parse_body(read_payload(body), received_at=time.time_ns() // 1_000_000)
-    handled = await here.forwarder.forward(parsed.events, deadline=deadline)
-    return answer(handled, ignored=parsed.ignored, started_s=started_s)
+    results = await services.forwarder.forward(parsed.events, deadline=deadline)
+    return webhook_response(results, ignored=parsed.ignored, started_s=started_s)
 
 
-app = function(get=verify, post=receive)
+app = function(GET=verify, POST=receive)

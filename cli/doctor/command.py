@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 
 import click
-import msgspec
 
 from cli.doctor.case import Case, case_of
 from cli.doctor.examination import CHECKS, examine
@@ -65,5 +64,5 @@ def _summary(findings: Mapping[str, Finding]) -> str:
 
 
 def _as_json(case: Case, findings: Mapping[str, Finding], *, failed: bool) -> str:
-    checks = [{"name": name, **msgspec.to_builtins(finding)} for name, finding in findings.items()]
+    checks = [{"name": name, **finding.model_dump(exclude_defaults=True)} for name, finding in findings.items()]
     return json.dumps({"url": case.url, "ok": not failed, "checks": checks}, indent=2, ensure_ascii=False)

@@ -2,12 +2,12 @@
 
 from typing import Literal, TypeAlias
 
-import msgspec
+from lib.core.model import Model
 
 State: TypeAlias = Literal["ok", "warn", "fail", "skipped"]
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Finding(Model):
     """What was seen and, where that is not as it should be, why and what to do. Never a secret."""
 
     state: State

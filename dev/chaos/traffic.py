@@ -20,10 +20,10 @@ LOCKED_OUT = "17841400000000073"
 
 PRICE, CLASSES, STORY, COMMENT = "It is 68 €.", "On Tuesdays.", "Thank you for the mention!", "I write to you."
 RULES = (
-    Rule(1, "keyword", PRICE, match="contains", pattern="price"),
-    Rule(2, "postback", CLASSES, match="exact", pattern="CLASSES"),
-    Rule(3, "story_mention", STORY),
-    Rule(4, "comment", COMMENT, match="contains", pattern="price"),
+    Rule(rule_id=1, trigger="keyword", reply_text=PRICE, match="contains", pattern="price"),
+    Rule(rule_id=2, trigger="postback", reply_text=CLASSES, match="exact", pattern="CLASSES"),
+    Rule(rule_id=3, trigger="story_mention", reply_text=STORY),
+    Rule(rule_id=4, trigger="comment", reply_text=COMMENT, match="contains", pattern="price"),
 )
 
 REFUSED: Mapping[str, tuple[str, ...]] = {

@@ -88,11 +88,11 @@ class Steps:
 
     def _repetitions(self, events: int) -> str:
         log = self._pipeline.new_log_lines()
-        dropped = sum(line.get("verdict") == "deduplicated" for line in log)
-        duplicates = sum(line.get("verdict") == "duplicate" for line in log)
+        dropped = sum(line.get("outcome") == "deduplicated" for line in log)
+        duplicates = sum(line.get("outcome") == "duplicate" for line in log)
         return (
             f"{events} events: QStash dropped {dropped} by their deduplication id; "
-            f"of the {events - dropped} it delivered, the ledger knew {duplicates} (verdict: duplicate)."
+            f"of the {events - dropped} it delivered, the ledger knew {duplicates} (outcome: duplicate)."
         )
 
     def _post_without_qstash(self) -> None:

@@ -24,9 +24,21 @@ PEOPLE = (
 """The people behind the ids in the samples."""
 
 RULES = (
-    Rule(1, "story_mention", "Thank you for the mention, {first_name}!"),
-    Rule(2, "comment", "It is 68 €. Shall we put one aside for you?", match="exact", pattern="price"),
-    Rule(3, "postback", "Beginners on Tuesdays, everybody on Saturdays.", match="exact", pattern="classes"),
+    Rule(rule_id=1, trigger="story_mention", reply_text="Thank you for the mention, {first_name}!"),
+    Rule(
+        rule_id=2,
+        trigger="comment",
+        reply_text="It is 68 €. Shall we put one aside for you?",
+        match="exact",
+        pattern="price",
+    ),
+    Rule(
+        rule_id=3,
+        trigger="postback",
+        reply_text="Beginners on Tuesdays, everybody on Saturdays.",
+        match="exact",
+        pattern="classes",
+    ),
 )
 """No rule depends on earlier messages, so the answered events are known beforehand."""
 

@@ -100,7 +100,7 @@ def middle_cut(event_id: str, room: int) -> str:
 
 def events_table(shown: Iterable[Line]) -> Table:
     """Returns a table of one row an event. The name of a sample stands in its first row."""
-    table = _table("sample", "kind", ("event id", "flex"), "via", "verdict", ("ms", "right"))
+    table = _table("sample", "kind", ("event id", "flex"), "path", "outcome", ("ms", "right"))
     previous = ""
     for line in shown:
         table.add_row(

@@ -5,17 +5,17 @@ used for.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from lib.accounts.tokens import StoredToken, unseal
+from lib.core.model import Model
 from lib.core.settings import LoginFlavour, Settings
 from lib.errors.exceptions import TokenUnreadable
 from lib.graph.transport import Credentials
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(Model):
     """One of our accounts, under both of its ids: `account_id` is the one of `entry.id`."""
 
     account_id: str
@@ -24,7 +24,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     login_flavour: LoginFlavour
 
 
-class NoAccess(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class NoAccess:
     """Nobody can speak for the account: `code` says so to a program, `reason` to a person."""
 
     code: Literal["no_access_token", "token_unreadable"]

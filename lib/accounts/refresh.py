@@ -8,13 +8,12 @@ import asyncio
 import time
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from lib.accounts.access import NoAccess, access_to
 from lib.accounts.store import AccountStore, AccountToken, ExpiringToken
 from lib.accounts.tokens import seal
 from lib.core import log
 from lib.core.deadline import Deadline
+from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.graph.client import GraphClient
@@ -25,14 +24,14 @@ CALL_TIMEOUT_S = 5.0
 _log = log.get(__name__)
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(Model):
     """An account whose token was not refreshed, and the code of the verdict."""
 
     account_id: str
     code: str
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(Model):
     """What a run came to. `expiring` are those that have to be looked after, refreshed or not."""
 
     refreshed: int
@@ -81,7 +80,7 @@ class Refresher:
             refreshed=report.refreshed,
             failed=len(report.failed),
             left=left,
-            verdict="unfinished" if left else "done",
+            outcome="unfinished" if left else "done",
             code="ok",
             ms=log.ms_since(started_s),
         )
@@ -90,13 +89,13 @@ class Refresher:
     async def _refresh(self, held: AccountToken) -> _Outcome:
         access = access_to(held.account_id, held.token, self._settings)
         if isinstance(access, NoAccess):
-            return Failure(held.account_id, access.code)
+            return Failure(account_id=held.account_id, code=access.code)
         try:
             token, life_s = await self._graph.refresh_token(access, CALL_TIMEOUT_S)
         except Exception as error:
             verdict = classify(error)
             await self._accounts.stop(held.account_id, verdict, failed=held.token)
-            return Failure(held.account_id, verdict.code)
+            return Failure(account_id=held.account_id, code=verdict.code)
         ciphertext = seal(token, account_id=held.account_id, keys=self._settings.token_encryption_keys)
         replaced = await self._accounts.replace_token(
             held.account_id, replaced=held.token, ciphertext=ciphertext, life_s=life_s

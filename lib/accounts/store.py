@@ -3,18 +3,17 @@
 Knows their names and shapes, as `store` does for events. Tokens pass through here encrypted; must not decrypt one.
 """
 
-import msgspec
-
 from lib.accounts.access import Account
 from lib.accounts.tokens import StoredToken
 from lib.core import log
+from lib.core.model import Model
 from lib.database import Database, read_answer
 from lib.errors.verdict import Verdict
 
 _log = log.get(__name__)
 
 
-class ListedAccount(Account, frozen=True, kw_only=True):
+class ListedAccount(Account):
     """An account as it stands. `days_left` is None where its token does not end by time, or there is none."""
 
     state: str
@@ -24,7 +23,7 @@ class ListedAccount(Account, frozen=True, kw_only=True):
     days_left: int | None
 
 
-class AccountToken(msgspec.Struct, frozen=True):
+class AccountToken(Model):
     """An account that has a token of its own."""
 
     account_id: str
@@ -32,7 +31,7 @@ class AccountToken(msgspec.Struct, frozen=True):
     token: StoredToken
 
 
-class ExpiringToken(msgspec.Struct, frozen=True):
+class ExpiringToken(Model):
     """An account whose token ends soon; below 0 days left, it has."""
 
     account_id: str
@@ -49,7 +48,11 @@ class AccountStore:
         """Adds an account, or gives it a new token, good for `life_days` from now (None: not ended by time)."""
         await self._database.rpc(
             "save_account",
-            {"p_account": msgspec.to_builtins(account), "p_ciphertext": ciphertext, "p_life_days": life_days},
+            {
+                "p_account": account.model_dump(include=set(Account.model_fields)),
+                "p_ciphertext": ciphertext,
+                "p_life_days": life_days,
+            },
         )
 
     async def listed(self) -> list[ListedAccount]:

@@ -7,9 +7,10 @@ not know where one is kept; lets no token and no key into an error.
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
+from pydantic import Field, ValidationError
 
 from lib.core.env_vars import WHERE
+from lib.core.model import Model
 from lib.core.settings import LoginFlavour
 from lib.errors.exceptions import BadConfiguration, TokenUnreadable
 
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
 KEY = "TOKEN_ENCRYPTION_KEY"
 
 
-class StoredToken(msgspec.Struct, frozen=True):
+class StoredToken(Model):
     """A token as the database keeps it, and the log-in that issued it."""
 
     ciphertext: str
     flavour: LoginFlavour
 
 
-class _Sealed(msgspec.Struct, frozen=True):
+class _Sealed(Model):
     """What is inside. The account is in it, so that a ciphertext put into another account's row is refused."""
 
     account_id: str
-    token: str
+    token: str = Field(repr=False)
 
     def __repr__(self) -> str:
         return f"the token of {self.account_id}"
@@ -40,7 +41,8 @@ def seal(token: str, *, account_id: str, keys: Sequence[str]) -> str:
     """`token`, for `account_id` alone, under the first of `keys`. Raises `BadConfiguration` without one."""
     if not keys:
         raise BadConfiguration({KEY: f"{KEY} is not set. {WHERE[KEY]}"})
-    return _cipher(keys).encrypt(msgspec.json.encode(_Sealed(account_id, token))).decode()
+    sealed = _Sealed(account_id=account_id, token=token)
+    return _cipher(keys).encrypt(sealed.model_dump_json().encode()).decode()
 
 
 def unseal(ciphertext: str, *, account_id: str, keys: Sequence[str]) -> str:
@@ -50,10 +52,10 @@ def unseal(ciphertext: str, *, account_id: str, keys: Sequence[str]) -> str:
     from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
     try:
-        sealed = msgspec.json.decode(_cipher(keys).decrypt(ciphertext.encode()), type=_Sealed)
+        sealed = _Sealed.model_validate_json(_cipher(keys).decrypt(ciphertext.encode()))
     except InvalidToken:
         raise TokenUnreadable(f"no key in {KEY} opens it") from None
-    except msgspec.DecodeError:
+    except ValidationError:
         raise TokenUnreadable("what is in it is no token of ours") from None
     if sealed.account_id != account_id:
         raise TokenUnreadable("it is another account's")

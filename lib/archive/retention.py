@@ -6,11 +6,10 @@ Knows how long and how much at a time. Must not know who asks for it (a cron job
 import time
 from datetime import datetime, timedelta
 
-import msgspec
-
 from lib.archive.store import ArchiveStore
 from lib.core import log
 from lib.core.deadline import Deadline
+from lib.core.model import Model
 
 STEP = 2000
 """Rows a transaction: well under a second of work, and of locks."""
@@ -21,7 +20,7 @@ FOREVER_DAYS = 100 * 365
 _log = log.get(__name__)
 
 
-class Expired(msgspec.Struct, frozen=True):
+class Expired(Model):
     """How many raw items went, and whether those were all that were due."""
 
     expired: int
@@ -50,8 +49,8 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
         "Raw items expired",
         count=expired,
         before=before.isoformat(),
-        verdict="done" if done else "unfinished",
+        outcome="done" if done else "unfinished",
         code="ok",
         ms=log.ms_since(started_s),
     )
-    return Expired(expired, done)
+    return Expired(expired=expired, done=done)

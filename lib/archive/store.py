@@ -4,12 +4,12 @@ Knows the functions of `supabase/migrations/…_archive.sql`. Must not know the 
 called. Raises what the client raises, and `UnreadableAnswer`.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-import msgspec
-
+from lib.core.model import Model
 from lib.database import Database, read_answer
 from lib.events.model import Event, Kind
 from lib.webhooks.reparse import ArchivedEvent
@@ -28,7 +28,8 @@ class Outcome(StrEnum):
     MISSING = "missing"
 
 
-class Selection(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Selection:
     """Which part of the archive: recorded from `since` until before `until`, of these kinds, of this account."""
 
     since: datetime
@@ -37,7 +38,7 @@ class Selection(msgspec.Struct, frozen=True):
     account_id: str | None = None
 
 
-class Extent(msgspec.Struct, frozen=True):
+class Extent(Model):
     """How many events of a selection have their raw item, and how many are past retention."""
 
     readable: int
@@ -63,8 +64,7 @@ class ArchiveStore:
 
     async def replay_event(self, event_id: str, event: Event, *, dry_run: bool) -> Outcome:
         """Feeds what the parser makes of the archived event `event_id` now through the tables, without effects."""
-        read_now: dict[str, Any] = msgspec.to_builtins(event)
-        del read_now["raw"]  # is there already
+        read_now = event.model_dump(exclude_defaults=True, exclude={"raw"})  # the archive has the raw item already
         answer = await self._database.rpc(
             "replay_event", {"p_event_id": event_id, "p_event": read_now, "p_dry_run": dry_run}
         )

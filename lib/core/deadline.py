@@ -5,14 +5,14 @@ Knows the monotonic clock and asyncio's timeouts. Must not know what the time is
 
 import asyncio
 import time
+from dataclasses import dataclass
 from types import TracebackType
-
-import msgspec
 
 from lib.errors.exceptions import DeadlineExceeded
 
 
-class Deadline(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Deadline:
     """A moment on the monotonic clock, in seconds."""
 
     at_s: float

@@ -9,11 +9,10 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
-
-import msgspec
 
 from lib.core.env_vars import DEFAULTS, NEEDED, WHERE
 from lib.errors.exceptions import BadConfiguration
@@ -35,7 +34,8 @@ _MAX_WHOLE = 10 * 365 * 86400
 T = TypeVar("T")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """The settings of one function instance. URLs have no slash at the end; `""` is "not set"."""
 
     instagram_app_secrets: tuple[str, ...]
@@ -76,6 +76,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         """Without a value: a repr ends up in tracebacks, and with whoever collects them."""
         return f"Settings for {self.base_url}"
+
+    @property
+    def has_legacy_supabase_key(self) -> bool:
+        """Whether the key is a JWT and no `sb_secret_…` key (Supabase, "Understanding API keys")."""
+        return _role_in_jwt(self.supabase_service_role_key) is not None
 
     @property
     def qstash_signing_keys(self) -> tuple[str, ...]:

@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from pydantic import ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 
+from lib.core.model import Model, invalid_payload
 from lib.errors.exceptions import InvalidPayload
 from lib.errors.verdict import Verdict
-from lib.events.model import Event, decode
+from lib.events.model import Event, as_json, decode
 
 if TYPE_CHECKING:
     from qstash.dlq import DlqMessage
@@ -26,8 +28,11 @@ MAX_FOREIGN_BODY_CHARS = 10_000
 _REDACTED = re.compile(r"REDACTED:[0-9a-f]{64}")
 
 
-class FailureCallback(msgspec.Struct, frozen=True, rename="camel"):
-    """QStash's report of a message it will not deliver any more; bodies are base64."""
+class FailureCallback(Model):
+    """QStash's report of a message that it will not deliver any more (Upstash, "Callbacks"). Bodies are base64."""
+
+    # Not strict: the documentation shows `createdAt` as a number in quotes.
+    model_config = ConfigDict(strict=False, alias_generator=to_camel)
 
     source_message_id: str
     status: int | None = None
@@ -43,12 +48,9 @@ class FailureCallback(msgspec.Struct, frozen=True, rename="camel"):
 def read_failure(body: bytes) -> dict[str, Any]:
     """The dead letter in a failure callback's `body`. Raises `InvalidPayload` where there is none."""
     try:
-        # Not strict: the documentation shows `createdAt` as a number in quotes.
-        callback = msgspec.json.decode(body, type=FailureCallback, strict=False)
-    except msgspec.DecodeError as error:
-        raise InvalidPayload(None, str(error)) from None
-    except (UnicodeDecodeError, RecursionError):
-        raise InvalidPayload(None, "not UTF-8, or nested too deep") from None
+        callback = FailureCallback.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid_payload(error) from None
     return {
         "source_message_id": callback.source_message_id,
         "dlq_id": callback.dlq_id,
@@ -127,14 +129,14 @@ def _of_event(event: Event) -> dict[str, Any]:
         "event_id": event.event_id,
         "kind": event.kind,
         "account_id": event.account_id,
-        "event": msgspec.to_builtins(event),
+        "event": as_json(event),
     }
 
 
 def _event_in(body: bytes) -> Event | None:
     try:
         return decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except InvalidPayload:
         return None
 
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-import msgspec
-
+from lib.core.model import Model
 from lib.database import Database, read_answer
 
 PAGE_SIZE = 100
@@ -18,7 +17,7 @@ Closed: TypeAlias = Literal["replayed", "discarded"]
 State: TypeAlias = Literal["open", "replayed", "discarded"]
 
 
-class DeadLetter(msgspec.Struct, frozen=True):
+class DeadLetter(Model):
     """A row of `dead_letters`. `event` and `body` are people's words, and None where they were not asked for.
     `is_processed`: its event has come through since, by whatever road.
     """
@@ -42,7 +41,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     body: str | None = None
 
 
-class LetterFilter(msgspec.Struct, frozen=True, omit_defaults=True):
+class LetterFilter(Model):
     """Which letters. `ids` are of letters or of events, `account` is either id of an account; it failed from `since`
     until before `until`.
     """
@@ -56,7 +55,7 @@ class LetterFilter(msgspec.Struct, frozen=True, omit_defaults=True):
     until: datetime | None = None
 
 
-class UnfinishedRow(msgspec.Struct, frozen=True):
+class UnfinishedRow(Model):
     """An event that still owes something."""
 
     event_id: str
@@ -65,7 +64,7 @@ class UnfinishedRow(msgspec.Struct, frozen=True):
     recorded_at: datetime
 
 
-class Unfinished(msgspec.Struct, frozen=True):
+class Unfinished(Model):
     """How many there are, and the oldest of them."""
 
     total: int
@@ -81,7 +80,10 @@ class DeadLetterStore:
     async def count(self, wanted: LetterFilter) -> int:
         """How many there are."""
         return read_answer(
-            await self._database.rpc("count_dead_letters", {"p_filter": msgspec.to_builtins(wanted)}), int
+            await self._database.rpc(
+                "count_dead_letters", {"p_filter": wanted.model_dump(mode="json", exclude_defaults=True)}
+            ),
+            int,
         )
 
     async def page(
@@ -94,7 +96,7 @@ class DeadLetterStore:
     ) -> list[DeadLetter]:
         """The next `limit` letters, oldest first; [] at the end."""
         parameters: dict[str, Any] = {
-            "p_filter": msgspec.to_builtins(wanted),
+            "p_filter": wanted.model_dump(mode="json", exclude_defaults=True),
             "p_limit": limit,
             "p_with_content": with_content,
         }

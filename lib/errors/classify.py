@@ -1,8 +1,8 @@
-"""Errors: the ones we raise ourselves, and `classify`, the one place that says what any error means.
+"""Any exception or error body → verdict: retryable or permanent, and why.
 
-Does no I/O, and is imported by every function: no client library is loaded for it. Must not know who asks.
+Every function imports this module, so it loads no client library: their errors are known by name (`tables.py`).
 
-The codes of a verdict, each for good:
+The codes of a verdict. A code never changes its meaning:
 
 | code | kind |
 |---|---|
@@ -32,7 +32,7 @@ The codes of a verdict, each for good:
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from lib.errors.exceptions import (
     BadConfiguration,
@@ -44,19 +44,21 @@ from lib.errors.exceptions import (
     SendDelayed,
 )
 from lib.errors.retry_after import delay_in, delay_s, delay_until_s, whole_number
-from lib.errors.tables import BY_GATEWAY_WORDS, BY_TYPE, of_database, of_status
+from lib.errors.tables import BY_CLASS, BY_GATEWAY_WORDS, BY_NAME, of_database, of_status
 from lib.errors.verdict import UNKNOWN, Verdict, never, retry
 
-# Compiled where they are first used: every function imports this, and hardly any call gets here.
+FailedSendEnd: TypeAlias = Literal["sent", "failed", "unknown", "planned"]
+"""`planned`: the send certainly did not leave, and is tried again."""
+
+# Compiled at their first use: every function imports this module, and few calls get here.
 _QUOTED = r"(?s)(['\"]).*\1"
 _SDK_STATUS = r"Request failed with status: ([0-9]{3})\b"
 
 
 def classify(error: BaseException | Mapping[str, object]) -> Verdict:
-    """What `error` means: any exception, or the error body of Graph, PostgREST or QStash. Never raises.
+    """Returns the verdict on any exception, or on an error body of Graph, PostgREST or QStash. Never raises.
 
-    An exception is judged by its own type or the nearest base that is known, a group by its members: it is
-    permanent only if every one of them is.
+    The type of an exception decides, or its nearest known base. A group is permanent only if each member is.
     """
     try:
         if isinstance(error, Mapping):
@@ -65,17 +67,33 @@ def classify(error: BaseException | Mapping[str, object]) -> Verdict:
             return _of_group(error)
         return _of_exception(error)
     except Exception:
-        # The attributes of a stranger's error may hold anything, or raise when they are read.
+        # The attributes of a foreign error may hold anything, or raise when they are read.
         return UNKNOWN
+
+
+def end_of_failed_send(error: Exception, verdict: Verdict) -> FailedSendEnd:
+    """Returns how a send that raised `error` ended: only a send that certainly did not leave may be repeated."""
+    if verdict.already_done:
+        return "sent"
+    if verdict.outcome_unknown:
+        return "unknown"
+    if not verdict.retryable:
+        return "failed"
+    # An error from elsewhere than Meta's API says nothing about the message.
+    return "planned" if isinstance(error, GraphError | GraphTransportError) else "unknown"
 
 
 def _of_exception(error: BaseException) -> Verdict:
     for kind in type(error).__mro__:
+        if kind in _BY_CLASS:
+            return _BY_CLASS[kind](error)
+        if kind in BY_CLASS:
+            return BY_CLASS[kind]
         name = f"{kind.__module__}.{kind.__qualname__}"
-        if name in _BY_ATTRIBUTES:
-            return _BY_ATTRIBUTES[name](error)
-        if name in BY_TYPE:
-            return BY_TYPE[name]
+        if name in _BY_NAME:
+            return _BY_NAME[name](error)
+        if name in BY_NAME:
+            return BY_NAME[name]
     return UNKNOWN
 
 
@@ -95,9 +113,9 @@ def _of_body(body: Mapping[str, object]) -> Verdict:
 
 
 def _of_invalid_payload(error: InvalidPayload) -> Verdict:
-    # msgspec quotes a value it does not know ("Invalid enum value '…'"), and it may be somebody's words.
-    words = re.sub(_QUOTED, "…", str(error.message))[:500]
-    return never("invalid_payload", f"{error.path}: {words}" if error.path else words)
+    # A quoted part could be somebody's words. Our own messages quote a field or an expected value in backticks.
+    message = re.sub(_QUOTED, "…", str(error.message))[:500]
+    return never("invalid_payload", f"{error.path}: {message}" if error.path else message)
 
 
 def _of_bad_configuration(error: BadConfiguration) -> Verdict:
@@ -118,7 +136,7 @@ def _of_queue_rejected(error: QueueRejected) -> Verdict:
 
 
 def _of_graph_error(error: GraphError) -> Verdict:
-    from lib.errors.graph_codes import of_graph  # noqa: PLC0415  long tables, for who calls Meta
+    from lib.errors.graph_codes import of_graph  # noqa: PLC0415  long tables, needed only after a call to Meta
 
     return of_graph(
         whole_number(error.code),
@@ -142,7 +160,7 @@ def _of_http_status(error: Any) -> Verdict:
 
 
 def _of_qstash(error: BaseException) -> Verdict:
-    """The SDK (3.4.0) has the status in its message alone, in front of the body."""
+    """The SDK (3.4.0) puts the status only into its message, before the body."""
     found = re.match(_SDK_STATUS, str(error.args[0])) if error.args else None
     return of_status(whole_number(found.group(1)) if found else None, "qstash")
 
@@ -156,19 +174,20 @@ def _of_postgrest(error: Any) -> Verdict:
     return BY_GATEWAY_WORDS.get(str(error.message), UNKNOWN) if verdict is UNKNOWN else verdict
 
 
-_OURS = "lib.errors.exceptions"
-_BY_ATTRIBUTES: Final[Mapping[str, Callable[[Any], Verdict]]] = {
-    f"{_OURS}.InvalidPayload": _of_invalid_payload,
-    f"{_OURS}.BadConfiguration": _of_bad_configuration,
-    f"{_OURS}.InProgress": _of_in_progress,
-    f"{_OURS}.QueueRejected": _of_queue_rejected,
-    f"{_OURS}.SendDelayed": _of_send_delayed,
-    f"{_OURS}.GraphError": _of_graph_error,
-    f"{_OURS}.GraphTransportError": _of_graph_transport,
+_BY_CLASS: Final[Mapping[type, Callable[[Any], Verdict]]] = {
+    InvalidPayload: _of_invalid_payload,
+    BadConfiguration: _of_bad_configuration,
+    InProgress: _of_in_progress,
+    QueueRejected: _of_queue_rejected,
+    SendDelayed: _of_send_delayed,
+    GraphError: _of_graph_error,
+    GraphTransportError: _of_graph_transport,
+}
+_BY_NAME: Final[Mapping[str, Callable[[Any], Verdict]]] = {
     "httpx.HTTPStatusError": _of_http_status,
     "qstash.errors.QStashError": _of_qstash,
     "qstash.errors.RateLimitExceededError": _of_qstash_limit,
     "qstash.errors.DailyMessageLimitExceededError": _of_qstash_limit,
     "postgrest.exceptions.APIError": _of_postgrest,
 }
-"""Types whose attributes say what they mean; `BY_TYPE` has those that say it by themselves."""
+"""Errors whose attributes decide. The errors whose type decides alone are in `tables.py`."""

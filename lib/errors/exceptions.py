@@ -14,7 +14,7 @@ _TRACE_ID = r"[A-Za-z0-9_+/=-]{1,64}"
 
 
 class BadJson(Exception):
-    """The body is not JSON we take. `path` is the field it stops at (`$.entry[0].id`), where known."""
+    """The body is not JSON that we take. `path` is the field where reading stops (`$.entry[0].id`), if known."""
 
     def __init__(self, path: str | None, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
@@ -27,7 +27,7 @@ class BodyTooLarge(Exception):
 
 
 class InvalidPayload(Exception):
-    """A body, or an id in it, that is not what it has to be. `path` is the field (`$.events[0].kind`)."""
+    """A body, or an id in it, is invalid. `path` is the field (`$.events[0].kind`). `message` quotes nothing of it."""
 
     def __init__(self, path: str | None, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
@@ -35,7 +35,7 @@ class InvalidPayload(Exception):
 
 
 class BadConfiguration(Exception):
-    """Settings that are missing or wrong: by their names, what is wrong with each. Never a value."""
+    """Settings are missing or wrong. `problems` says what is wrong with each, by its name; never a value."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(" ".join(problems.values()))
@@ -43,7 +43,7 @@ class BadConfiguration(Exception):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The settings that are at fault."""
+        """The names of the wrong settings."""
         return tuple(self.problems)
 
 
@@ -52,15 +52,15 @@ class DeadlineExceeded(Exception):
 
 
 class InProgress(Exception):
-    """Another worker is at it; it is done, or free, in `retry_after` seconds."""
+    """Another worker holds the event. In `retry_after` seconds the event is done, or free."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"another worker is at it, for {retry_after} s")
+        super().__init__(f"another worker holds the event for {retry_after} s")
         self.retry_after = retry_after
 
 
 class SendDelayed(Exception):
-    """A reply may leave in `retry_after` seconds, not before: Meta's limits, and ours below them."""
+    """A reply may leave in `retry_after` seconds and not before, for Meta's limits or ours below them."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"a reply has to wait for {retry_after} s")
@@ -68,11 +68,11 @@ class SendDelayed(Exception):
 
 
 class UnreadableAnswer(Exception):
-    """A dependency answered with something else than what was asked for."""
+    """A dependency answered, but not in the form that was asked for."""
 
 
 class TokenUnreadable(Exception):
-    """A stored access token that can not be decrypted, and why, in our own words."""
+    """A stored access token cannot be decrypted. The message says why, in our own words."""
 
 
 class QueueRejected(Exception):
@@ -84,7 +84,7 @@ class QueueRejected(Exception):
 
 
 class GraphTransportError(Exception):
-    """Meta gave no answer, or none that can be read. `request_left`: the request may have reached it."""
+    """Meta gave no answer, or no readable one. `request_left`: the request may have reached Meta."""
 
     def __init__(self, *, kind: Literal["timeout", "connection"], request_left: bool, is_send: bool) -> None:
         super().__init__(f"Graph API: {kind}")
@@ -92,9 +92,9 @@ class GraphTransportError(Exception):
 
 
 class GraphError(Exception):
-    """Meta refused a call (Meta, "Handling Errors"): its numbers, and none of its words.
+    """Meta refused a call (Meta, "Handling Errors"). The error has Meta's numbers and none of its words.
 
-    `retry_after` is in seconds; `fbtrace_id` is what Meta's support asks for, within days.
+    `retry_after` is in seconds. Meta's support asks for `fbtrace_id`, and can use it for some days.
     """
 
     def __init__(
@@ -113,17 +113,28 @@ class GraphError(Exception):
         self.retry_after, self.fbtrace_id, self.is_send = retry_after, fbtrace_id, is_send
 
     @classmethod
-    def from_response(cls, status: int, headers: Mapping[str, str], body: object, *, is_send: bool) -> "GraphError":
-        """The error in an answer, however little of one is in it."""
+    def from_response(
+        cls,
+        status: int,
+        headers: Mapping[str, str],
+        body: object,
+        *,
+        is_send: bool,
+        regain_s: float | None = None,
+    ) -> "GraphError":
+        """Returns the error in an answer. The answer may lack any part of it.
+
+        `regain_s` is the delay that Meta's usage headers name (`graph.usage`), in seconds.
+        """
         error = body.get("error") if isinstance(body, Mapping) else None
         fields: Mapping[str, object] = error if isinstance(error, Mapping) else {}
-        trace_id = fields.get("fbtrace_id")
+        trace_id, named = fields.get("fbtrace_id"), delay_in(headers)
         return cls(
             status=status,
             code=whole_number(fields.get("code")),
             subcode=whole_number(fields.get("error_subcode")),
             is_transient=fields.get("is_transient") is True,
-            retry_after=delay_in(headers),
+            retry_after=regain_s if named is None else named,
             fbtrace_id=trace_id if isinstance(trace_id, str) and re.fullmatch(_TRACE_ID, trace_id) else None,
             is_send=is_send,
         )

@@ -1,21 +1,24 @@
 """What Meta's error codes mean for us.
 
-Pure. The tables are of Meta's "Handling Errors" (Graph API), "Error Codes" (Messenger Platform) and "Rate Limits",
-and of answers others saw in production. Decides on (code, subcode), then on code, then on HTTP status; never on
-`type`: a closed window, too, is an `OAuthException`. Must not know where an error comes from.
+Sources: Meta, "Handling Errors" (Graph API), "Error Codes" (Messenger Platform) and "Rate Limits", and answers that
+others saw in production. (code, subcode) decides, then the code, then the HTTP status. `type` never decides: a closed
+window is an `OAuthException` too.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
-
-import msgspec
 
 from lib.errors.verdict import UNKNOWN, AccountState, Verdict
 
 Kind: TypeAlias = Literal["refused", "limited", "passing", "ambiguous", "stopped", "needs_reauth", "done"]
-"""refused: not done, and never will be. limited, passing: not done, try later. ambiguous: it may have been done.
-stopped, needs_reauth: not done, nor will be any other send of the account. done: done, in spite of the error.
+"""refused: not done, and it never will be. limited, passing: not done; try later. ambiguous: it may have been done.
+stopped, needs_reauth: not done, and no other send of the account will be done. done: done, in spite of the error.
 """
+
+_NO_CONSENT = 230
+_PERSON_SUBCODES = frozenset({33, 2018001, 2534014})
+"""Of code 100: the id belongs to nobody, or is not visible to us. Other fields would not help."""
 
 _STATUS: Final[Mapping[Kind, int]] = {
     "refused": 400,
@@ -29,7 +32,8 @@ _STATUS: Final[Mapping[Kind, int]] = {
 _STATES: Final[Mapping[Kind, AccountState]] = {"stopped": "stopped", "needs_reauth": "needs_reauth"}
 
 
-class Meaning(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Meaning:
     """One row of the tables."""
 
     kind: Kind
@@ -72,7 +76,7 @@ OF_INSTAGRAM: Final[Mapping[int, Meaning]] = {
     2534029: Meaning("stopped", "graph_app_blocked", "Meta keeps the app from messaging"),
     2534041: Meaning("stopped", "graph_access_disabled", "the owner turned off access to messages"),
 }
-"""Instagram's own numbers, which mean the same whether they come as subcode (under any code) or as code."""
+"""Instagram's own numbers. They mean the same as a subcode, under any code, and as a code."""
 
 BY_CODE: Final[Mapping[int, Meaning]] = {
     **dict.fromkeys((1, 2), _UNAVAILABLE),
@@ -102,9 +106,9 @@ def of_graph(
     retry_after: float | None,
     is_send: bool,
 ) -> Verdict:
-    """The verdict on an error of Meta's: its numbers, and the HTTP `status` it came with (None: not known).
+    """Returns the verdict on an error of Meta's: its numbers, and its HTTP `status` (None: not known).
 
-    With `is_send` an error that does not say whether the message went out has an unknown outcome.
+    With `is_send`, an error that does not say whether the message left has an unknown outcome.
     """
     meaning = _meaning(code, subcode, status, is_transient=is_transient)
     if meaning is None:
@@ -114,8 +118,18 @@ def of_graph(
     return _verdict(meaning, code, subcode, retry_after)
 
 
+def refuses_fields(code: int | None, subcode: int | None) -> bool:
+    """Returns whether Meta refused the fields that were asked for, and not the person they were asked of.
+
+    So it does for a missing permission, or a parameter that we may not use. Fewer fields may then be answered.
+    """
+    if code is None or subcode in _PERSON_SUBCODES:
+        return False
+    return code in (10, 100) or (200 <= code <= 299 and code != _NO_CONSENT)
+
+
 def of_graph_transport(kind: object, *, may_be_done: bool) -> Verdict:
-    """The verdict on a call without an answer. `may_be_done`: it was a send, and had begun to leave."""
+    """Returns the verdict on a call without an answer. `may_be_done`: it was a send that had begun to leave."""
     if kind == "timeout":
         verdict = Verdict(True, "graph_timeout", "Meta did not answer in time", status=504)
     else:
@@ -125,7 +139,7 @@ def of_graph_transport(kind: object, *, may_be_done: bool) -> Verdict:
 
 def _meaning(code: int | None, subcode: int | None, status: int | None, *, is_transient: bool) -> Meaning | None:
     listed = _listed(code, subcode)
-    # Meta's own word that it passes goes before a refusal, but not before what stops an account or is done.
+    # Meta's `is_transient` outweighs a refusal, but not a stop of the account or a message that was sent.
     if is_transient and listed is not None and listed.kind == "refused":
         return _TRANSIENT
     if listed is not None:
@@ -167,13 +181,13 @@ def _verdict(meaning: Meaning, code: int | None, subcode: int | None, retry_afte
 
 
 def _numbers(code: int | None, subcode: int | None) -> str:
-    """Meta's numbers, for whoever looks them up."""
+    """Returns Meta's numbers, so that they can be looked up."""
     named = [f"{name} {number}" for name, number in (("code", code), ("subcode", subcode)) if number is not None]
     return f" ({', '.join(named)})" if named else ""
 
 
 def _unknown(verdict: Verdict, *, is_send: bool) -> Verdict:
-    """`verdict`, but that a send with it may have gone out, and so is not for trying again."""
+    """Returns `verdict`; for a send, one that may have left and must not be tried again."""
     if not is_send:
         return verdict
-    return msgspec.structs.replace(verdict, retryable=False, outcome_unknown=True, retry_after=None)
+    return replace(verdict, retryable=False, outcome_unknown=True, retry_after=None)

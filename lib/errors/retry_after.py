@@ -1,10 +1,7 @@
-"""Numbers and delays as strangers write them: read leniently, None where there is nothing to read, never raising.
-
-Knows the forms of HTTP and of Meta. Must not know what a number means. Reads the clock where a delay is given as
-a moment.
+"""Numbers and delays in foreign headers and bodies. The readers are tolerant, never raise, and return None for
+anything that they cannot read. A delay that is given as a moment is compared with the clock.
 """
 
-import json
 import math
 import re
 import time
@@ -14,12 +11,13 @@ from email.utils import parsedate_to_datetime
 LONGEST_DELAY_S = 86_400.0
 """QStash waits no longer than a day on a `Retry-After` (Upstash, "Retry")."""
 
-_MAX_HEADER_CHARS = 20_000
 _DECIMAL = r"[0-9]{1,12}(\.[0-9]{1,9})?"
 
 
 def whole_number(value: object) -> int | None:
-    """A code or a status: 190, "190" and 190.0 are 190; what is negative, a truth value or over ten digits is None."""
+    """Returns a code or status, or None: 190, "190" and 190.0 are 190. Negative numbers, booleans and numbers of more
+    than ten digits are None.
+    """
     if isinstance(value, str):
         return int(value) if value.isascii() and value.isdigit() and len(value) <= 10 else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -28,7 +26,7 @@ def whole_number(value: object) -> int | None:
 
 
 def delay_s(value: object) -> float | None:
-    """Seconds to wait, from 0 to `LONGEST_DELAY_S`. A moment that has passed asks for no wait."""
+    """Returns the seconds to wait, from 0 to `LONGEST_DELAY_S`, or None. A negative delay is 0."""
     if isinstance(value, str):
         value = float(value) if re.fullmatch(_DECIMAL, value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -39,22 +37,24 @@ def delay_s(value: object) -> float | None:
 
 
 def delay_until_s(moment: object) -> float | None:
-    """The delay until `moment`, Unix time in seconds: QStash's `RateLimit-Reset` (Upstash, "API Rate Limit")."""
+    """Returns the delay until `moment`, a Unix time in seconds.
+
+    QStash's `RateLimit-Reset` is such a moment (Upstash, "API Rate Limit").
+    """
     at_s = whole_number(moment)
     return None if at_s is None else delay_s(at_s - time.time())
 
 
 def delay_in(headers: object) -> float | None:
-    """The delay an answer asks for: `Retry-After`, else Meta's `estimated_time_to_regain_access`."""
+    """Returns the delay in seconds that `Retry-After` asks for, or None."""
     if not isinstance(headers, Mapping):
         return None
     texts = {str(name).lower(): value for name, value in headers.items() if isinstance(value, str)}
-    named = _retry_after_s(texts.get("retry-after", ""), texts.get("date", ""))
-    return named if named is not None else _regain_access_s(texts.get("x-business-use-case-usage", ""))
+    return _retry_after_s(texts.get("retry-after", ""), texts.get("date", ""))
 
 
 def _retry_after_s(text: str, date: str) -> float | None:
-    """RFC 9110 §10.2.3: seconds or a date. The sender's own `Date` spares us the difference of the clocks."""
+    """RFC 9110 §10.2.3: seconds or a date. The sender's own `Date` makes the difference of the clocks irrelevant."""
     seconds = delay_s(text)
     if seconds is not None:
         return seconds
@@ -67,25 +67,3 @@ def _moment_s(date: str) -> float | None:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-
-
-def _regain_access_s(header: str) -> float | None:
-    """Meta, "Rate Limits": minutes, one number for each limit of each business; the longest one counts.
-
-    None where no limit is reached.
-    """
-    if len(header) > _MAX_HEADER_CHARS:
-        return None
-    try:
-        usage = json.loads(header)
-    except (ValueError, RecursionError):
-        return None
-    delays = [
-        delay_s(minutes * 60)
-        for limits in (usage.values() if isinstance(usage, dict) else ())
-        for limit in (limits if isinstance(limits, list) else ())
-        if isinstance(limit, dict)
-        and (minutes := whole_number(limit.get("estimated_time_to_regain_access"))) is not None
-    ]
-    longest = max((delay for delay in delays if delay is not None), default=0.0)
-    return longest or None

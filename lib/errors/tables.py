@@ -1,15 +1,15 @@
 """What the errors of libraries, of HTTP and of the database mean for us.
 
-Pure. Libraries are named, not imported: an exception of theirs is only there where they are loaded already, and
-a cold start does not wait for them. Must not know Meta's codes (`graph_verdicts`).
+Libraries are named and not imported: a library that raised is loaded already, and a cold start need not wait for the
+others.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, Literal
 
-import msgspec
-
+from lib.errors.exceptions import BadJson, BodyTooLarge, DeadlineExceeded, TokenUnreadable, UnreadableAnswer
 from lib.errors.retry_after import whole_number
 from lib.errors.verdict import UNKNOWN, Verdict, never, retry
 
@@ -21,7 +21,16 @@ _UNREADABLE = retry("unreadable_answer", "the answer could not be read", status=
 _INVALID = never("invalid_payload", "a body is not what it should be")
 _MISCONFIGURED = never("bad_configuration", "a setting holds what a client can not work with", status=500)
 
-BY_TYPE: Final[Mapping[str, Verdict]] = {
+BY_CLASS: Final[Mapping[type, Verdict]] = {
+    BadJson: _INVALID,
+    BodyTooLarge: never("body_too_large", "the body is over the limit", status=413),
+    DeadlineExceeded: retry("deadline_exceeded", "our own time ran out", status=504),
+    TokenUnreadable: never("token_unreadable", "a stored access token can not be decrypted", status=500),
+    UnreadableAnswer: _UNREADABLE,
+}
+"""Our own errors, by their class."""
+
+BY_NAME: Final[Mapping[str, Verdict]] = {
     # Python
     "builtins.TimeoutError": _TIMEOUT,
     "builtins.ConnectionError": _CONNECTION,
@@ -42,25 +51,17 @@ BY_TYPE: Final[Mapping[str, Verdict]] = {
     "httpx.InvalidURL": _MISCONFIGURED,
     "httpx.UnsupportedProtocol": _MISCONFIGURED,
     # other libraries
-    "msgspec.DecodeError": _INVALID,
+    "pydantic_core._pydantic_core.ValidationError": _INVALID,
     "qstash.errors.SignatureError": never("wrong_signature", "the signature is not QStash's", status=401),
     "starlette.requests.ClientDisconnect": never("client_disconnected", "the caller hung up half-way", status=400),
-    # our own
-    "lib.errors.exceptions.BadJson": _INVALID,
-    "lib.errors.exceptions.DeadlineExceeded": retry("deadline_exceeded", "our own time ran out", status=504),
-    "lib.errors.exceptions.TokenUnreadable": never(
-        "token_unreadable", "a stored access token can not be decrypted", status=500
-    ),
-    "lib.errors.exceptions.UnreadableAnswer": _UNREADABLE,
-    "lib.errors.exceptions.BodyTooLarge": never("body_too_large", "the body is over the limit", status=413),
 }
-"""By the dotted name of the type, or of the nearest base that is listed."""
+"""The errors of libraries, by the dotted name of the class or of its nearest base that is listed."""
 
 Source = Literal["http", "qstash", "database"]
 
 
 def of_status(status: int | None, source: Source, *, retry_after: float | None = None) -> Verdict:
-    """The verdict on an HTTP `status` with which `source` answered. 408 and 425 are the 4xx that pass."""
+    """Returns the verdict on an HTTP `status` from `source`. 408 and 425 are the 4xx that pass with time."""
     if status is None or not 400 <= status <= 599:
         return UNKNOWN
     if status == 429:
@@ -75,6 +76,7 @@ _AWAY = retry("database_unavailable", "the database can not be reached", status=
 _OVERLOADED = retry("database_overloaded", "the database has no room for more", status=503)
 _SLOW = retry("database_timeout", "the database called a statement off", status=504)
 _CONFLICT = retry("database_conflict", "another transaction was in the way", status=503)
+_UNDONE = replace(_CONFLICT, repeat_at_once=True)
 _STALE = retry("database_schema_stale", "PostgREST does not know the schema yet", status=503)
 _READ_ONLY = retry("database_read_only", "the database takes no writes", status=503)
 _FAULT = retry("database_fault", "the database met an error of its own", status=500)
@@ -100,6 +102,10 @@ BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
     "28": _KEY,
     "3F": _STATEMENT,
     "40": _CONFLICT,
+    # serialization_failure, deadlock_detected: the database undid the whole transaction so that another could go on.
+    # The call is repeated at once: an event that waited for QStash's next attempt would meet its own lease.
+    "40001": _UNDONE,
+    "40P01": _UNDONE,
     "42": _STATEMENT,
     "42501": _KEY,
     "53": _OVERLOADED,
@@ -129,14 +135,15 @@ BY_GATEWAY_WORDS: Final[Mapping[str, Verdict]] = {
     "Invalid API key": _KEY,
     "No API key found in request": _KEY,
 }
-"""Supabase's gateway stands before PostgREST and refuses a key without any code, in these words alone."""
+"""Supabase's gateway, in front of PostgREST, refuses a key with these words and without a code."""
 
 _DATABASE_CODE = re.compile(r"[0-9A-Z]{5}|PGRST[0-9A-Z]{3}")
 
 
 def of_database(code: object) -> Verdict:
-    """The verdict on the `code` of a PostgREST error: a SQLSTATE, `PGRST…`, or, where its answer was no JSON of
-    its own, an HTTP status.
+    """Returns the verdict on the `code` of a PostgREST error.
+
+    The code is a SQLSTATE or `PGRST…`; it is an HTTP status if the answer was not PostgREST's own JSON.
     """
     text = code if isinstance(code, str) else str(whole_number(code))
     if len(text) == 3:
@@ -145,4 +152,4 @@ def of_database(code: object) -> Verdict:
         return UNKNOWN
     beginnings = (text[:length] for length in range(len(text), 1, -1))
     listed = next((BY_DATABASE_CODE[beginning] for beginning in beginnings if beginning in BY_DATABASE_CODE), None)
-    return UNKNOWN if listed is None else msgspec.structs.replace(listed, message=f"{listed.message} ({text})")
+    return UNKNOWN if listed is None else replace(listed, message=f"{listed.message} ({text})")

@@ -1,26 +1,27 @@
-"""The verdict on an error: what whoever meets it has to do. The value, and the words it is made with.
+"""What the caller should do about an error: retry, give up, or stop the account."""
 
-Must not know any error. Which verdict an error gets is decided by `lib.errors.classify` alone.
-"""
-
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
-
-import msgspec
 
 AccountState: TypeAlias = Literal["needs_reauth", "stopped"]
 """needs_reauth: the token is dead. stopped: Meta, or the owner, does not let us send. Ingestion goes on in both."""
 
+NOT_FOUND = 404
 
-class Verdict(msgspec.Struct, frozen=True):
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """What an error means.
 
-    `retryable`: may the very same thing be tried again? Else the error is permanent: it never will work, or, with
-    `already_done`, it has; or, with `outcome_unknown`, the message of a send may be out, and only its echo or the
-    conversation can say so (a person is never written to twice).
+    `retryable`: the very same call may be tried again. If False, the error is permanent: the call never works. Two
+    errors of a send are not retryable for another reason. With `already_done` the message was sent. With
+    `outcome_unknown` it may have been sent, and only its echo or the conversation can tell (a person is never written
+    to twice).
 
-    `code` is stable and snake_case (`lib.errors` lists them all). `retry_after` is in seconds, at most a day, where
-    the cause names a delay. `account_state` is set where no send of the account can succeed. `status` is the HTTP
-    status that says it best. `message` holds no secret and none of a person's words.
+    `code` is stable and snake_case; `classify.py` lists all codes. `message` holds no secret and none of a person's
+    words. `status` is the HTTP status that fits best. `retry_after` is in seconds, at most a day, if the cause names
+    a delay. `account_state` is set if no send of the account can succeed. `repeat_at_once`: nothing happened, and the
+    call may be repeated without a wait.
     """
 
     retryable: bool
@@ -30,23 +31,34 @@ class Verdict(msgspec.Struct, frozen=True):
     account_state: AccountState | None = None
     already_done: bool = False
     outcome_unknown: bool = False
+    repeat_at_once: bool = False
     status: int = 500
 
     @property
+    def kind(self) -> Literal["retryable", "permanent"]:
+        """The word for it in answers and log lines."""
+        return "retryable" if self.retryable else "permanent"
+
+    @property
     def account_stop(self) -> bool:
-        """Must the sends of the account stop?"""
+        """Whether the sends of the account must stop."""
         return self.account_state is not None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the thing that was asked for is not there. For a deletion that is success."""
+        return self.status == NOT_FOUND
 
 
 def retry(code: str, message: str, *, status: int, retry_after: float | None = None) -> Verdict:
-    """It passes: try again."""
+    """Returns the verdict on an error that passes with time."""
     return Verdict(True, code, message, retry_after=retry_after, status=status)
 
 
 def never(code: str, message: str, *, status: int = 400) -> Verdict:
-    """It stays as it is: do not try again."""
+    """Returns the verdict on an error that stays."""
     return Verdict(False, code, message, status=status)
 
 
-UNKNOWN: Final = retry("unknown_error", "something nobody foresaw; the log has its type", status=500)
-"""Whatever is in no table. Retried, as nothing may be lost for what we did not think of."""
+UNKNOWN: Final = retry("unknown_error", "an error that is in no table; the log has its type", status=500)
+"""For every error in no table. It is retried: nothing may be lost because we did not think of an error."""

@@ -1,12 +1,11 @@
-"""Our own closed set of events: what travels through QStash and what the consumer understands.
+"""Our own closed set of events: what travels through QStash, and what the consumer understands."""
 
-Knows the shape of an event and its JSON form. Must not know Meta's wire format (`payloads`, `parse`),
-HTTP, the database or the clock.
-"""
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from pydantic import Field, TypeAdapter, ValidationError
 
-import msgspec
+from lib.core.model import Model, invalid_payload
 
 Kind: TypeAlias = Literal[
     "message",
@@ -23,54 +22,54 @@ Kind: TypeAlias = Literal[
     "mention",
     "unknown",
 ]
+KINDS: tuple[str, ...] = get_args(Kind)
+
 Direction: TypeAlias = Literal["inbound", "outbound"]
 Via: TypeAlias = Literal["queue", "direct", "replay"]
 """The path an event took: QStash, direct processing, or the archive."""
 
 MAX_EVENTS_PER_REQUEST = 1000
-"""Most events one webhook body carries (Meta, "Webhooks from Meta": at most 1000 updates a POST)."""
+"""The most events in one webhook body (Meta, "Webhooks from Meta": at most 1000 updates a POST)."""
 
+EventId: TypeAlias = Annotated[str, Field(pattern=r"^[!-~]{1,512}$")]
+"""Printable ASCII without spaces: it is a header value (`Upstash-Deduplication-Id`) and the key of a btree."""
 
-EventId: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,512}\Z")]
-"""Printable ASCII without spaces: it travels as a header (`Upstash-Deduplication-Id`) and keys a btree."""
-
-Id: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-Milliseconds: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]
+Id: TypeAlias = Annotated[str, Field(min_length=1, max_length=512)]
+Milliseconds: TypeAlias = Annotated[int, Field(ge=0, le=4_102_444_800_000)]
 """Milliseconds since the epoch, up to the year 2100."""
 
-Int32: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Int32: TypeAlias = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+JsonObject: TypeAlias = dict[str, Any]
 
 
-class Story(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The story a message answers. `url` is a CDN link that dies with the story (about 24 h)."""
+class Story(Model):
+    """The story that a message answers. `url` is a CDN link that ends with the story, after about 24 hours."""
 
     id: str | None = None
     url: str | None = None
 
 
-class ReplyTo(msgspec.Struct, frozen=True, omit_defaults=True):
+class ReplyTo(Model):
     """What a message answers: another message (`mid`), a story, or both."""
 
     mid: str | None = None
     story: Story | None = None
 
 
-class QuickReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The quick reply a person tapped: the developer's own `payload`."""
+class QuickReply(Model):
+    """The quick reply that a person tapped: the developer's own `payload`."""
 
     payload: str | None = None
 
 
-class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """What every event has.
+class EventBase(Model):
+    """The fields of every event.
 
-    `event_id` is the idempotency key and the QStash deduplication id. `account_id` is our Instagram
-    account (`entry.id`), `contact_id` the other side's IGSID where the payload names one. `occurred_at`
-    and `received_at` are milliseconds since the epoch; where Meta gives no usable time the two are equal.
-    `raw` is the one messaging or changes item as received.
+    `event_id` is the idempotency key and the QStash deduplication id. `account_id` is our Instagram account
+    (`entry.id`). `contact_id` is the IGSID of the other side, if the payload names one. `occurred_at` and
+    `received_at` are milliseconds since the epoch; they are equal if Meta gives no usable time. `raw` is the
+    messaging or changes item as received.
     """
-
-    kind: ClassVar[Kind]
 
     event_id: EventId
     account_id: Id
@@ -78,68 +77,67 @@ class EventBase(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     direction: Direction = "inbound"
     occurred_at: Milliseconds
     received_at: Milliseconds
-    raw: dict[str, Any]
-    standby: bool = False
-    """The item came under `standby`: another app owns the thread, and we must not answer."""
-    is_test: bool = False
-    """The dashboard's "Test" button sent it."""
-    is_self: bool = False
-    """The account wrote to, or commented on, itself."""
+    raw: JsonObject
+    standby: bool = Field(
+        default=False, description="The item came under `standby`: another app owns the thread, and we must not answer."
+    )
+    is_test: bool = Field(default=False, description='The dashboard\'s "Test" button sent it.')
+    is_self: bool = Field(default=False, description="The account wrote to, or commented on, itself.")
 
 
-class MessageContent(EventBase, frozen=True, kw_only=True):
-    """What a message and its echo have in common. `attachments` and `referral` are kept verbatim."""
+class MessageContent(EventBase):
+    """The fields that a message and its echo share. `attachments` and `referral` are Meta's own, verbatim."""
 
     mid: Id
     text: str | None = None
-    attachments: list[dict[str, Any]] = []
+    attachments: list[JsonObject] = Field(default=[])
     reply_to: ReplyTo | None = None
     quick_reply: QuickReply | None = None
-    referral: dict[str, Any] | None = None
+    referral: JsonObject | None = None
     is_unsupported: bool = False
     is_ephemeral: bool = False
 
 
-class Message(MessageContent, frozen=True, kw_only=True, tag="message"):
+class Message(MessageContent):
     """A person wrote to the account."""
 
-    kind: ClassVar[Kind] = "message"
+    kind: Literal["message"]
     is_echo: ClassVar[bool] = False
 
 
-class Echo(MessageContent, frozen=True, kw_only=True, tag="echo"):
+class Echo(MessageContent):
     """The account wrote to a person, from the app, the web or any API client."""
 
-    kind: ClassVar[Kind] = "echo"
+    kind: Literal["echo"]
     is_echo: ClassVar[bool] = True
 
 
-class Unsend(EventBase, frozen=True, kw_only=True, tag="unsend"):
-    """The message `mid` was removed by its author (`is_deleted`)."""
+class Unsend(EventBase):
+    """The author removed the message `mid` (`is_deleted`)."""
 
-    kind: ClassVar[Kind] = "unsend"
+    kind: Literal["unsend"]
     is_deleted: ClassVar[bool] = True
     mid: Id
     is_echo: bool = False
 
 
-class Edit(EventBase, frozen=True, kw_only=True, tag="edit"):
+class Edit(EventBase):
     """The text of `mid` was changed for the `num_edit`-th time.
 
-    `num_edit` 0 without `text` is common in the wild and is not a user's edit; None where Meta sent
-    something that is no number.
+    Edits with `num_edit` 0 and no `text` are common, and are no edit by a person. `num_edit` is None if Meta sent no
+    number.
     """
 
-    kind: ClassVar[Kind] = "edit"
+    kind: Literal["edit"]
     mid: Id
     text: str | None = None
     num_edit: Int32 | None = None
 
 
-class Reaction(EventBase, frozen=True, kw_only=True, tag="reaction"):
+class Reaction(EventBase):
     """`actor_id` reacted to `mid`, or took the reaction back. `reaction` is Meta's name for it."""
 
-    kind: ClassVar[Kind] = "reaction"
+    kind: Literal["reaction"]
     mid: Id
     action: Literal["react", "unreact"]
     actor_id: Id
@@ -147,47 +145,47 @@ class Reaction(EventBase, frozen=True, kw_only=True, tag="reaction"):
     emoji: str | None = None
 
 
-class Postback(EventBase, frozen=True, kw_only=True, tag="postback"):
-    """A button, ice breaker or menu entry was tapped. Old subscriptions send no `mid`."""
+class Postback(EventBase):
+    """A person tapped a button, an ice breaker or a menu entry. Old subscriptions send no `mid`."""
 
-    kind: ClassVar[Kind] = "postback"
+    kind: Literal["postback"]
     mid: str | None = None
     title: str | None = None
     payload: str | None = None
-    referral: dict[str, Any] | None = None
+    referral: JsonObject | None = None
 
 
-class Read(EventBase, frozen=True, kw_only=True, tag="read"):
-    """The contact has read up to our message `mid`, or up to `watermark` (ms)."""
+class Read(EventBase):
+    """The contact has read up to our message `mid`, or up to `watermark` (milliseconds since the epoch)."""
 
-    kind: ClassVar[Kind] = "read"
+    kind: Literal["read"]
     mid: str | None = None
     watermark: Milliseconds | None = None
 
 
-class Referral(EventBase, frozen=True, kw_only=True, tag="referral"):
-    """A person came back to an existing thread through a link, an ad or a shop; `referral` verbatim."""
+class Referral(EventBase):
+    """A person came back to a thread through a link, an ad or a shop. `referral` is Meta's own, verbatim."""
 
-    kind: ClassVar[Kind] = "referral"
-    referral: dict[str, Any]
+    kind: Literal["referral"]
+    referral: JsonObject
     ref: str | None = None
     source: str | None = None
     type: str | None = None
 
 
-class Optin(EventBase, frozen=True, kw_only=True, tag="optin"):
+class Optin(EventBase):
     """A person opted in. The send token inside `raw` is a secret: never log it."""
 
-    kind: ClassVar[Kind] = "optin"
+    kind: Literal["optin"]
     type: str | None = None
     ref: str | None = None
     payload: str | None = None
 
 
-class Handover(EventBase, frozen=True, kw_only=True, tag="handover"):
-    """The thread changed hands between apps, or the app's roles changed."""
+class Handover(EventBase):
+    """The thread changed hands between apps, or the roles of the app changed."""
 
-    kind: ClassVar[Kind] = "handover"
+    kind: Literal["handover"]
     action: Literal["pass", "take", "request", "app_roles"]
     new_owner_app_id: str | None = None
     previous_owner_app_id: str | None = None
@@ -195,10 +193,10 @@ class Handover(EventBase, frozen=True, kw_only=True, tag="handover"):
     metadata: str | None = None
 
 
-class Comment(EventBase, frozen=True, kw_only=True, tag="comment"):
+class Comment(EventBase):
     """A comment on a post, a reel or a live broadcast (`is_live`). `contact_id` is its author."""
 
-    kind: ClassVar[Kind] = "comment"
+    kind: Literal["comment"]
     comment_id: Id
     text: str | None = None
     username: str | None = None
@@ -209,18 +207,18 @@ class Comment(EventBase, frozen=True, kw_only=True, tag="comment"):
     is_live: bool = False
 
 
-class Mention(EventBase, frozen=True, kw_only=True, tag="mention"):
-    """The account was @mentioned in a caption or comment; the payload has no author and no text."""
+class Mention(EventBase):
+    """The account was @mentioned in a caption or comment. The payload has no author and no text."""
 
-    kind: ClassVar[Kind] = "mention"
+    kind: Literal["mention"]
     media_id: str | None = None
     comment_id: str | None = None
 
 
-class Unknown(EventBase, frozen=True, kw_only=True, tag="unknown"):
-    """Something we keep and do not act on. `topic` is its key or field: `delivery`, `story_insights`, …"""
+class Unknown(EventBase):
+    """An item that we keep and do not act on. `topic` is its key or field: `delivery`, `story_insights`, …"""
 
-    kind: ClassVar[Kind] = "unknown"
+    kind: Literal["unknown"]
     topic: str | None = None
 
 
@@ -239,20 +237,36 @@ Event: TypeAlias = (
     | Mention
     | Unknown
 )
+AnyEvent: TypeAlias = Annotated[Event, Field(discriminator="kind")]
+"""`Event` as a type that pydantic tells apart by `kind`."""
+
+
+@cache
+def _adapter() -> TypeAdapter[Event]:
+    return TypeAdapter(AnyEvent)
 
 
 def encode(event: Event) -> bytes:
-    """The event as one JSON object, UTF-8, with `kind` as its tag; what QStash carries."""
-    return msgspec.json.encode(event)
+    """Returns the event as one JSON object in UTF-8, without the fields that have their default."""
+    return event.model_dump_json(exclude_defaults=True).encode()
+
+
+def as_json(event: Event) -> JsonObject:
+    """Returns the event as `encode` writes it, decoded."""
+    return event.model_dump(exclude_defaults=True)
 
 
 def decode(body: bytes) -> Event:
-    """The event in `body`.
+    """Returns the event in `body`. Raises `InvalidPayload` with the path of the first field that is wrong."""
+    try:
+        return _adapter().validate_json(body)
+    except ValidationError as error:
+        raise invalid_payload(error, tags=KINDS) from None
 
-    Raises `msgspec.DecodeError` for what is not JSON and `msgspec.ValidationError` (its subclass) for
-    what is not an event; the message of the latter ends in the path of the field.
-    """
-    return _DECODER.decode(body)
 
-
-_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+def event_of(value: object) -> Event:
+    """Returns the event in a decoded JSON `value`. Raises `InvalidPayload` like `decode`."""
+    try:
+        return _adapter().validate_python(value)
+    except ValidationError as error:
+        raise invalid_payload(error, tags=KINDS) from None

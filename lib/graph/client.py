@@ -1,16 +1,16 @@
-"""Instagram's GraphClient API, as far as we use it: a profile, a send, a conversation, an account's own token.
+"""The calls to Instagram's Graph API: a profile, a send, a conversation, an account's own token.
 
-Knows Meta's paths, fields and answers. Must not know our tables, rules or retries: what to do about an
-error is `lib.errors`' to say, and no call here is ever repeated after it may have reached Meta.
+No call is ever repeated after it may have reached Meta. `errors.classify` says what an error means.
 """
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import httpx
-import msgspec
 
 from lib.errors.exceptions import GraphError, InvalidPayload
+from lib.errors.graph_codes import refuses_fields
 from lib.graph.transport import Call, Credentials, GraphTransport, unreadable
 from lib.graph.usage import Usage
 
@@ -20,13 +20,10 @@ MAX_CONVERSATION_MESSAGES = 20
 _BASIC_FIELDS = "name,username,profile_pic"
 _FOLLOWER_FIELDS = "follower_count,is_user_follow_business,is_business_follow_user,is_verified_user"
 
-_NO_CONSENT = 230
-_PERSON_SUBCODES = frozenset({33, 2018001, 2534014})
-"""Of code 100: the id is nobody's, or not visible to us; other fields would not help."""
 
-
-class ProfileData(msgspec.Struct, frozen=True, kw_only=True):
-    """A person, as Meta shows them to us; None is "not told". `profile_pic` expires within days."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileData:
+    """A person as Meta shows them. None: Meta does not say. `profile_pic` expires within days."""
 
     name: str | None = None
     username: str | None = None
@@ -38,18 +35,18 @@ class ProfileData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GraphClient:
-    """The calls. All raise `GraphError`, `GraphTransportError` or `InvalidPayload`, see `lib.errors`.
+    """The calls. Each raises `GraphError`, `GraphTransportError` or `InvalidPayload`.
 
-    `timeout_s` bounds the whole of a call. `http` stays the caller's to close.
+    `timeout_s` bounds a whole call. The caller closes `http`.
     """
 
     def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
         self._graph = GraphTransport(http, version=version, instagram_url=instagram_url, facebook_url=facebook_url)
 
     async def profile(self, creds: Credentials, igsid: str, *, timeout_s: float) -> ProfileData:
-        """Who `igsid` is. The follower fields are None where we may not ask for them.
+        """Returns the profile of `igsid`. The follower fields are None if we may not ask for them.
 
-        Meta refuses the whole request for one field that is not ours to ask, hence the second try.
+        Meta refuses the whole request for one field that we may not ask for, so there is a second try.
         """
         deadline = time.monotonic() + timeout_s
         path = (_person(igsid),)
@@ -57,7 +54,7 @@ class GraphClient:
         try:
             return _profile(await self._graph.call(creds, Call("GET", path, wanted), timeout_s=timeout_s))
         except GraphError as error:
-            if not _refuses_fields(error):
+            if not refuses_fields(error.code, error.subcode):
                 raise
         call = Call("GET", path, {"fields": _BASIC_FIELDS})
         return _profile(await self._graph.call(creds, call, timeout_s=deadline - time.monotonic()))
@@ -70,7 +67,7 @@ class GraphClient:
         message: Mapping[str, object],
         timeout_s: float,
     ) -> str:
-        """Sends one message; the `message_id` it gives is the `mid` of the echo.
+        """Sends one message. Returns its `message_id`, which is the `mid` of the echo.
 
         `recipient` is `{"id": IGSID}`, or `{"comment_id": …}` for a private reply.
         """
@@ -84,7 +81,7 @@ class GraphClient:
     async def conversation_messages(
         self, creds: Credentials, igsid: str, *, limit: int = MAX_CONVERSATION_MESSAGES, timeout_s: float
     ) -> list[dict[str, object]]:
-        """The latest messages with `igsid`, newest first, as Meta gives them.
+        """Returns the latest messages with `igsid`, newest first, as Meta gives them.
 
         Each has `id` (the mid), `created_time` (ISO 8601), `from`, `to` and `message` (the text).
         """
@@ -103,9 +100,9 @@ class GraphClient:
         ]
 
     async def refresh_token(self, creds: Credentials, timeout_s: float) -> tuple[str, int]:
-        """A fresh 60-day token and its life in seconds. Instagram Login only; page tokens do not expire.
+        """Returns a fresh 60-day token and its life in seconds. Instagram Login only: page tokens do not expire.
 
-        Meta refreshes a token that is a day old and not yet expired, and wants it in the query.
+        Meta refreshes a token that is at least a day old and not expired, and wants it in the query.
         """
         if creds.flavour != "instagram":
             raise InvalidPayload(None, "only a token of Instagram Login can be refreshed")
@@ -118,7 +115,7 @@ class GraphClient:
         return token, expires_in_s
 
     async def me(self, creds: Credentials, timeout_s: float) -> dict[str, object]:
-        """The token's own account.
+        """Returns the token's own account.
 
         Instagram Login: `id` is app-scoped, `user_id` is what `entry.id` will be, and `username`.
         Facebook Login: the Page's `id` and `name`, and `instagram_business_account` with `id`, `username`.
@@ -129,27 +126,20 @@ class GraphClient:
         return await self._graph.call(creds, Call("GET", ("me",), query), timeout_s=timeout_s)
 
     def usage(self, account_id: str) -> dict[str, Usage]:
-        """By limit (`app`, `instagram`, …): how much of it Meta last said is used. 100 percent is throttled."""
+        """Returns the use of each limit (`app`, `instagram`, …) that Meta last named. At 100 percent Meta throttles."""
         return self._graph.usage(account_id)
 
 
 def _self(creds: Credentials) -> str:
-    """Our side of a conversation. A Page token knows its Page, whose id is not the account's."""
+    """Returns our side of a conversation. A Page token knows its Page, whose id is not the account's."""
     return creds.account_id if creds.flavour == "instagram" else "me"
 
 
 def _person(igsid: str) -> str:
-    """`igsid`, unless it is the word that means ourselves."""
+    """Returns `igsid`. Raises `InvalidPayload` for the word that means ourselves."""
     if igsid == "me":
         raise InvalidPayload(None, "not the id of a person")
     return igsid
-
-
-def _refuses_fields(error: GraphError) -> bool:
-    """A refusal of what was asked for, not of whom: permission, or a parameter we may not use."""
-    if error.code is None or error.subcode in _PERSON_SUBCODES:
-        return False
-    return error.code in (10, 100) or (200 <= error.code <= 299 and error.code != _NO_CONSENT)
 
 
 def _profile(answer: Mapping[str, object]) -> ProfileData:

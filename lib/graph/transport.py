@@ -1,7 +1,6 @@
-"""One call to Meta's Graph API: credentials on, deadline kept, answer bounded, failure told apart.
+"""One HTTP call to Meta's Graph API: with credentials, a deadline, a bounded answer, and failures told apart.
 
-Knows how Meta is reached and what an answer looks like. Must not know what a call is for, when to repeat
-one, or what to do about an error; and lets no token out in an exception, a repr or a log.
+No token gets out in an exception, a repr or a log line.
 """
 
 import asyncio
@@ -20,10 +19,10 @@ import httpx
 from lib.core.safe_json import clean, decode_json
 from lib.core.settings import LoginFlavour
 from lib.errors.exceptions import BadJson, GraphError, GraphTransportError, InvalidPayload
-from lib.graph.usage import Usage, read_usage
+from lib.graph.usage import Usage, longest_regain_s, read_usage
 
 MAX_ANSWER_BYTES = 1_000_000
-"""Twenty messages of a conversation are some 40 kB; a larger answer is not Meta's."""
+"""Twenty messages of a conversation are about 40 kB. A larger answer is not Meta's."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -33,7 +32,7 @@ _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who calls: our account (`entry.id`), its token, the log-in that issued it, that app's secret."""
+    """Our account (`entry.id`), its token, the log-in that issued the token, and the secret of that app."""
 
     account_id: str
     token: str = field(repr=False)
@@ -41,7 +40,7 @@ class Credentials:
     app_secret: str = field(default="", repr=False)
 
     def proof(self) -> dict[str, str]:
-        """`appsecret_proof` (Meta, "Secure Graph API Calls"), or nothing without a secret."""
+        """Returns `appsecret_proof` (Meta, "Secure Graph API Calls"), or nothing without a secret."""
         if not self.app_secret:
             return {}
         digest = hmac.new(self.app_secret.encode(), self.token.encode(), hashlib.sha256).hexdigest()
@@ -62,7 +61,7 @@ class Call:
 
 
 class GraphTransport:
-    """Makes calls through the `httpx.AsyncClient` it is given, which it does not close."""
+    """Makes calls through the given `httpx.AsyncClient`, and does not close it."""
 
     def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
         self._http = http
@@ -75,22 +74,22 @@ class GraphTransport:
         logging.getLogger("httpx").addFilter(_QUERY_HIDER)
 
     def usage(self, account_id: str) -> dict[str, Usage]:
-        """By limit (`app`, or Meta's `type`): how much of it Meta last said is used, in an answer to this account."""
+        """Returns the use of each limit (`app`, or Meta's `type`) in Meta's last answer to this account."""
         return dict(self._usage.get(account_id, {}))
 
     async def call(self, creds: Credentials, call: Call, *, timeout_s: float) -> dict[str, object]:
-        """Meta's answer: a JSON object, made storable (see `lib.clean`).
+        """Returns Meta's answer: a JSON object, made storable (`core.safe_json.clean`).
 
-        `timeout_s` bounds the whole call. Raises `GraphError` when Meta refuses, `GraphTransportError`
-        when there is no answer or an unreadable one, `InvalidPayload` for an id that can't be a path.
+        `timeout_s` bounds the whole call. Raises `GraphError` if Meta refuses, `GraphTransportError` if there is no
+        answer or an unreadable one, and `InvalidPayload` for an id that cannot be part of a path.
         """
         url = self._url(creds, call)
         if timeout_s <= 0:
             raise GraphTransportError(kind="timeout", request_left=False, is_send=call.is_send)
         if not _TOKEN.fullmatch(creds.token):  # httpx would put it into its complaint
             raise _no_token(is_send=call.is_send)
-        # Raised here and not where it was caught: the httpx error, with the URL and the headers in its
-        # request, must not travel on as this one's context.
+        # The error is raised here and not where it was caught: the httpx error holds the URL and the headers, and
+        # must not travel on as the context of this one.
         answer = await self._exchange(creds, call, url, timeout_s)
         if isinstance(answer, GraphTransportError):
             raise answer
@@ -98,8 +97,10 @@ class GraphTransport:
         body = _json(answer.body)
         if not 200 <= answer.status < 300 or (isinstance(body, dict) and "error" in body):
             self._usage.setdefault(creds.account_id, {}).update(usage)
-            raise GraphError.from_response(answer.status, answer.headers, body, is_send=call.is_send)
-        # Meta speaks of a limit only when some of it is used up: what a good answer leaves out is far away.
+            raise GraphError.from_response(
+                answer.status, answer.headers, body, is_send=call.is_send, regain_s=longest_regain_s(usage)
+            )
+        # Meta names a limit only when some of it is used: a limit that a good answer leaves out is far away.
         self._usage[creds.account_id] = usage
         if not isinstance(body, dict):
             raise unreadable(call)
@@ -123,7 +124,7 @@ class GraphTransport:
                     content=None if call.body is None else json.dumps(call.body),
                     headers=_headers(creds, call),
                     follow_redirects=False,
-                    # The wait for a free connection ends by itself, so that it is known for what it is.
+                    # The wait for a free connection ends first, so that it can be told from a slow answer.
                     timeout=httpx.Timeout(timeout_s, pool=timeout_s * 0.9),
                     extensions={"trace": departure},
                 ) as response,
@@ -140,14 +141,14 @@ class GraphTransport:
 
 
 def path_segment(value: str) -> str:
-    """`value`, which can stand in a path. Raises `InvalidPayload`: no id from outside may steer a call."""
+    """Returns `value`, which can stand in a path. Raises `InvalidPayload`: no id from outside may steer a call."""
     if not _SEGMENT.fullmatch(value):
         raise InvalidPayload(None, "an id for the Graph API may hold only letters, digits, _ and -")
     return value
 
 
 def unreadable(call: Call) -> GraphTransportError:
-    """Meta answered, but not with what was asked for: a send may have been done."""
+    """Returns the error for an answer that cannot be read: a send may have been done."""
     return GraphTransportError(kind="connection", request_left=True, is_send=call.is_send)
 
 
@@ -159,7 +160,7 @@ class _Answer:
 
 
 class _Departure:
-    """Hears httpcore's trace events, to know at a deadline whether the request had begun to leave."""
+    """Listens to httpcore's trace events: at a deadline they tell whether the request had begun to leave."""
 
     def __init__(self) -> None:
         self._traced = False
@@ -167,7 +168,7 @@ class _Departure:
 
     @property
     def may_have_left(self) -> bool:
-        """True also where nothing was heard: other transports do not trace."""
+        """Whether the request may have left. True also without any event: other transports do not trace."""
         return self._left or not self._traced
 
     async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
@@ -176,7 +177,7 @@ class _Departure:
 
 
 class _QueryHider(logging.Filter):
-    """Takes the query off the URLs httpx logs: a token refresh carries its token there."""
+    """Removes the query from URLs that httpx logs: a token refresh has its token there."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -191,7 +192,7 @@ _QUERY_HIDER = _QueryHider()
 
 
 def _headers(creds: Credentials, call: Call) -> dict[str, str]:
-    # Not compressed, so that MAX_ANSWER_BYTES is also what we may have to hold.
+    # Not compressed, so that MAX_ANSWER_BYTES bounds the memory too.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if call.bearer:
         headers["Authorization"] = f"Bearer {creds.token}"
@@ -217,7 +218,7 @@ def _json(body: bytes) -> object:
 
 
 def _no_token(*, is_send: bool) -> GraphError:
-    """What Meta would say to a missing or mangled token, without sending it anywhere."""
+    """Returns Meta's answer to a missing or mangled token, without a call."""
     return GraphError(
         status=401,
         code=_TOKEN_EXPIRED,

@@ -1,85 +1,72 @@
-"""From the webhook function to the internal endpoint, in one request for the whole webhook; or around it.
+"""From the webhook function to the internal endpoint: one request for the whole webhook, or around the endpoint."""
 
-Knows the hop and what to do when it breaks. Must not know Meta's payloads, nor what ingesting means.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.settings import Settings
 from lib.events.model import MAX_EVENTS_PER_REQUEST, Event
+from lib.ingest.request import encode_events
+from lib.ingest.response import IngestResult, failed_result, read_results
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lib.ingest.http_client import IngestHttpClient
-    from lib.ingest.ingestor import Ingestor, Result
+    from lib.ingest.ingestor import Ingestor
 
 INGEST_PATH = "/api/internal/ingest-event"
 BUDGET_HEADER = "X-Ingest-Budget-Ms"
-"""How long the caller will wait, in milliseconds: the endpoint splits it between its two roads."""
+"""How long the caller waits, in milliseconds. The endpoint splits the time between QStash and direct processing."""
 
 HOP_TIMEOUT_S = 2.0
 HOP_MARGIN_S = 0.1
-"""What the answer itself needs to travel back."""
+"""The time that the answer needs to travel back."""
 
 _log = log.get(__name__)
 
 
-class Handled(msgspec.Struct, frozen=True):
-    """What the webhook has to know of one event, whatever road it took."""
-
-    event_id: str
-    status: str
-    via: str = ""
-
-
-class _HopAnswer(msgspec.Struct, frozen=True):
-    results: list[Handled]
-
-
 class Forwarder:
-    """Hands events on, by the internal endpoint if it answers, else in this process."""
+    """Hands events on: to the internal endpoint, or in this process if the endpoint does not answer."""
 
     def __init__(self, settings: Settings, *, client: "IngestHttpClient", ingestor: "Callable[[], Ingestor]") -> None:
         self._settings = settings
         self._client = client
         self._ingestor = ingestor
 
-    async def forward(self, events: Sequence[Event], *, deadline: Deadline) -> list[Handled]:
-        """One outcome an event, in order. Never raises for what the endpoint or a dependency does."""
-        handled: list[Handled] = []
+    async def forward(self, events: Sequence[Event], *, deadline: Deadline) -> list[IngestResult]:
+        """Returns one result for each event, in order. Never raises for a fault of the endpoint or a dependency."""
+        results: list[IngestResult] = []
         for start in range(0, len(events), MAX_EVENTS_PER_REQUEST):
-            some = events[start : start + MAX_EVENTS_PER_REQUEST]
+            batch = events[start : start + MAX_EVENTS_PER_REQUEST]
             if deadline.left_s() > 0:
-                handled += await self._forward(some, deadline)
+                results += await self._forward(batch, deadline)
             else:
-                handled += [Handled(event.event_id, "failed") for event in some]
-        return handled
+                results += [failed_result(event.event_id) for event in batch]
+        return results
 
-    async def _forward(self, events: Sequence[Event], deadline: Deadline) -> list[Handled]:
-        answered = await self._hand_over(events, deadline.at_most(HOP_TIMEOUT_S))
-        if answered is None:
-            return [_handled(result) for result in await self._ingestor().ingest(events, deadline=deadline)]
-        failed = [event for event, done in zip(events, answered, strict=True) if done.status == "failed"]
+    async def _forward(self, events: Sequence[Event], deadline: Deadline) -> list[IngestResult]:
+        results = await self._hand_over(events, deadline.at_most(HOP_TIMEOUT_S))
+        if results is None:
+            return await self._ingestor().ingest(events, deadline=deadline)
+        failed = [event for event, result in zip(events, results, strict=True) if not result.is_durable]
         if not failed:
-            return answered
-        # The endpoint has asked QStash already: what time is left goes to processing.
-        here = await self._ingestor().ingest(failed, deadline=deadline, skip_queue=True)
-        second = iter(here)
-        return [_handled(next(second)) if done.status == "failed" else done for done in answered]
+            return results
+        # The endpoint has asked QStash already: the time that is left goes to processing.
+        second_try = iter(await self._ingestor().ingest(failed, deadline=deadline, skip_queue=True))
+        return [result if result.is_durable else next(second_try) for result in results]
 
-    async def _hand_over(self, events: Sequence[Event], deadline: Deadline) -> list[Handled] | None:
+    async def _hand_over(self, events: Sequence[Event], deadline: Deadline) -> list[IngestResult] | None:
+        """Returns the results of the endpoint, or None if it gave no usable answer."""
         budget_s = deadline.left_s() - HOP_MARGIN_S
         if budget_s <= 0:
             return None
         try:
             async with deadline.enforced():
-                body = msgspec.json.encode({"events": events})
+                body = encode_events(events)
                 status, answer = await self._client.post(body, self._headers(budget_s), timeout_s=deadline.left_s())
-            results = msgspec.json.decode(answer, type=_HopAnswer).results
+            results = read_results(answer)
         except Exception as error:
             _log.error(
                 "The internal endpoint did not answer; publishing from here",
@@ -101,7 +88,3 @@ class Forwarder:
         if self._settings.vercel_automation_bypass_secret:
             headers["x-vercel-protection-bypass"] = self._settings.vercel_automation_bypass_secret
         return headers
-
-
-def _handled(result: "Result") -> Handled:
-    return Handled(result.event_id, result.status, result.via)

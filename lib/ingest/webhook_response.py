@@ -1,7 +1,4 @@
-"""The answer to a webhook: what came of its items in numbers, and the one log line that says the same.
-
-Knows what makes Meta deliver again. Must not know how an event was handed on.
-"""
+"""What Meta is answered: the counts of a webhook's items, and the status that makes Meta deliver again, or not."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,38 +6,38 @@ from typing import Any
 from starlette.responses import Response
 
 from lib.core import log
-from lib.ingest.forwarder import Handled
+from lib.ingest.response import IngestResult
 from lib.web.responses import for_meta_retry, json_response
 
 _log = log.get(__name__)
 
 
-def answer(handled: Sequence[Handled], *, ignored: int, started_s: float) -> Response:
-    """200 where every event is durable; 503 where Meta has to deliver the webhook again.
+def webhook_response(results: Sequence[IngestResult], *, ignored: int, started_s: float) -> Response:
+    """Returns 200 if every event is durable, or 503 if Meta has to deliver the webhook again.
 
-    `started_s` is when the request came, on the monotonic clock.
+    `started_s` is the time of the request on the monotonic clock.
     """
-    counts = tally(handled, ignored=ignored)
+    counts = tally(results, ignored=ignored)
     ms = log.ms_since(started_s)
     if "failed" in counts:
-        _log.error("Webhook refused for now", **counts, verdict="retryable", code="not_durable", ms=ms)
+        _log.error("Webhook refused for now", **counts, outcome="retryable", code="not_durable", ms=ms)
         return for_meta_retry(counts)
-    _log.info("Webhook received", **counts, verdict="durable", code="ok", ms=ms)
+    _log.info("Webhook received", **counts, outcome="durable", code="ok", ms=ms)
     return json_response(200, counts)
 
 
-def tally(handled: Sequence[Handled], *, ignored: int) -> dict[str, Any]:
-    """The webhook's answer: how many items came, and what became of them; the parts add up to `received`."""
+def tally(results: Sequence[IngestResult], *, ignored: int) -> dict[str, Any]:
+    """Returns the count of items that came and what became of them. The parts add up to `received`."""
     count = {"queued": 0, "deduplicated": 0, "processed": 0, "duplicate": 0, "rejected": 0, "failed": 0}
-    for one in handled:
-        count[one.status] = count.get(one.status, 0) + 1
-    answer = {
-        "received": len(handled) + ignored,
+    for result in results:
+        count[result.status] += 1
+    counts = {
+        "received": len(results) + ignored,
         "queued": count["queued"] + count["deduplicated"],
         "processed": count["processed"] + count["duplicate"],
         "ignored": ignored,
     }
     for name in ("rejected", "failed"):
         if count[name]:
-            answer[name] = count[name]
-    return answer
+            counts[name] = count[name]
+    return counts

@@ -10,12 +10,11 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Literal, NamedTuple
 
-import msgspec
 from starlette.responses import HTMLResponse, Response
 
 from lib.privacy.erasure import Found
 from lib.privacy.store import Erasure
-from lib.web.responses import json_response
+from lib.web.responses import error_body, json_response
 
 RETRY_AFTER_S = 60
 
@@ -147,9 +146,8 @@ def _words(found: Found) -> _Words:
 
 def _as_json(words: _Words, erasure: Erasure | None, code: str) -> dict[str, object]:
     if erasure is None:
-        kind = "retryable" if words.status == 503 else "permanent"
-        return {"error": {"kind": kind, "code": words.name, "status": words.status, "message": words.title}}
-    return {"confirmation_code": code, **msgspec.to_builtins(erasure)}
+        return error_body("retryable" if words.status == 503 else "permanent", words.name, words.status, words.title)
+    return {"confirmation_code": code, **erasure.model_dump(mode="json")}
 
 
 def _facts(erasure: Erasure | None, code: str) -> list[tuple[str, str]]:

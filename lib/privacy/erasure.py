@@ -9,13 +9,13 @@ import hashlib
 import hmac
 import re
 import secrets
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-import msgspec
-
 from lib.core import log
 from lib.core.deadline import Deadline
+from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.privacy.signed_request import SignedRequest
@@ -36,14 +36,15 @@ Found: TypeAlias = Erasure | Literal["malformed", "unavailable"]
 """What a code leads to: a request; nothing, as it is no code; or the database is away."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(Model):
     """What Meta shows the person (Meta, "Data Deletion Request Callback"): where to look, and with which code."""
 
     url: str
     confirmation_code: str
 
 
-class Finished(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Finished:
     """How many erasures are done now, how many there was no time for, and which failed: code and why."""
 
     done: int
@@ -67,7 +68,7 @@ async def erase_on_request(
             await carry_out(erasures, code, deadline=deadline)
     except Exception as error:
         _log.warning("Erasure left for later", confirmation_code=code, code=classify(error).code)
-    return Receipt(status_url(settings.base_url, code), code)
+    return Receipt(url=status_url(settings.base_url, code), confirmation_code=code)
 
 
 async def carry_out(erasures: ErasureStore, code: str, *, deadline: Deadline) -> Erasure:

@@ -10,11 +10,13 @@ import hashlib
 import hmac
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import parse_qs
 
-import msgspec
+from pydantic import Field, ValidationError
 
+from lib.core.model import Model
 from lib.errors.exceptions import InvalidPayload
 
 MAX_FORM_BYTES = 65_536
@@ -26,19 +28,20 @@ _BASE64URL = re.compile(r"([A-Za-z0-9_-]*)={0,2}")
 _USER_ID = re.compile(r"[!-~]{1,512}")
 
 
-class SignedRequest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
     """`user_id` is whoever used the app; an account of ours under either of its ids, or a person."""
 
     user_id: str
     issued_at_s: int | None = None
 
 
-class SignedPayload(msgspec.Struct, frozen=True):
+class SignedPayload(Model):
     """What matters of it. `expires` does not: it is the end of an access token (Meta, "Signed Request")."""
 
     algorithm: str
     user_id: str | int
-    issued_at: Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800)] | None = None
+    issued_at: Annotated[int, Field(ge=0, le=4_102_444_800)] | None = None
 
 
 def sign_request(payload: bytes, secret: str) -> str:
@@ -74,8 +77,8 @@ def verified(signed: str, secrets: Sequence[str]) -> str | None:
 def read_signed(payload: str) -> SignedRequest:
     """What a verified `payload` says. Raises `InvalidPayload` where it names nobody, or another algorithm."""
     try:
-        content = msgspec.json.decode(_decode(payload) or b"", type=SignedPayload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        content = SignedPayload.model_validate_json(_decode(payload) or b"")
+    except ValidationError:
         raise InvalidPayload(None, "the signed payload is not what Meta signs, or names no user_id") from None
     if content.algorithm.upper() != _ALGORITHM:
         raise InvalidPayload("$.algorithm", f"is not {_ALGORITHM}")

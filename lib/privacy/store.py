@@ -7,8 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
-import msgspec
-
+from lib.core.model import Model
 from lib.database import Database, read_answer
 
 Scope: TypeAlias = Literal["contact", "account"]
@@ -23,7 +22,7 @@ class Deauthorized(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Erasure(msgspec.Struct, frozen=True):
+class Erasure(Model):
     """How far a request is; `missing` for a code that was never given. Says nothing about whom."""
 
     state: Literal["pending", "done", "missing"]

@@ -1,18 +1,17 @@
-"""One attempt at one event: what it is about, by which road it came, and how long it may take.
-
-A value handed from step to step. Must not know the steps.
-"""
+"""One attempt at one event: the event, its path, its lease, and how long it may take."""
 
 import uuid
-
-import msgspec
+from dataclasses import dataclass
 
 from lib.core.deadline import Deadline
 from lib.events.model import Event, Via
 
+LEASE_MARGIN_S = 5
 
-class Attempt(msgspec.Struct, frozen=True):
-    """`lease_token` names this attempt: what it claims, no other attempt may touch."""
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """`lease_token` names the attempt: no other attempt may touch what this one has claimed."""
 
     event: Event
     via: Via
@@ -20,5 +19,5 @@ class Attempt(msgspec.Struct, frozen=True):
     deadline: Deadline
 
     def lease_s(self) -> int:
-        """Seconds a lease of this attempt lasts: past its deadline, so that no one else starts while it works."""
-        return int(self.deadline.left_s()) + 5
+        """How long a lease lasts, in seconds: past the deadline, so that nobody else starts while this one works."""
+        return int(self.deadline.left_s()) + LEASE_MARGIN_S

@@ -1,8 +1,4 @@
-"""What a recorded event still owes, carried out: its profile, its replies, its next phase.
-
-Knows what a failure of each means for the event as a whole. Must not know how one effect is carried out
-(`effects`), nor decide what an error is (`errors`).
-"""
+"""Does what is due for a recorded event (profile, replies, next phase), and closes the event."""
 
 from collections.abc import Iterable
 
@@ -21,13 +17,13 @@ from lib.qstash.publisher import Publisher
 
 PROFILE_TIMEOUT_S = 4.0
 PROFILE_SHARE = 0.5
-"""Of what time is left, the part a profile may take; the replies need the rest."""
+"""The share of the remaining time that a profile may take. The replies need the rest."""
 
 _log = log.get(__name__)
 
 
 class Completion:
-    """Carries out what an event owes, and closes it."""
+    """Carries out what an event owes, and closes the event."""
 
     def __init__(
         self,
@@ -44,29 +40,30 @@ class Completion:
         self._graph = graph
         self._sender = Sender(settings, store=store, publisher=publisher, graph=graph)
 
-    async def complete(self, job: Attempt, recorded: Recorded) -> None:
+    async def complete(self, attempt: Attempt, recorded: Recorded) -> None:
         """Does what is due and claimed, and closes the event if nothing is owed after that.
 
-        Raises the error that makes the event come back, or `InProgress` where another worker holds the rest.
+        Raises the error that makes the event come back, or `InProgress` if another worker holds the rest.
         """
         access = self._access(recorded)
-        enrichment = await self._enrich(job, recorded, access)
-        profile = _known(recorded.profile, enrichment)
-        attempts = {
-            effect.effect_id: await self._attempt(job, access, effect, profile) for effect in _in_order(recorded)
+        fetched = await self._fetch_profile(attempt, recorded, access)
+        profile = _known(recorded.profile, fetched)
+        results = {
+            effect.effect_id: await self._carry_out(attempt, access, effect, profile)
+            for effect in _replies_first(recorded)
         }
-        await self._stop_account(recorded, enrichment, attempts.values())
+        await self._stop_account(recorded, fetched, results.values())
 
-        owed = _owed(enrichment, attempts.values())
+        owed = _owed(fetched, results.values())
         finished = await self._store.finish_event(
-            job.event.event_id,
-            lease_token=job.lease_token,
+            attempt.event.event_id,
+            lease_token=attempt.lease_token,
             published={
-                effect_id: attempt.published_as
-                for effect_id, attempt in attempts.items()
-                if attempt.published_as is not None
+                effect_id: result.published_as
+                for effect_id, result in results.items()
+                if result.published_as is not None
             },
-            profile=enrichment.profile,
+            profile=fetched.profile,
             complete=owed is None,
         )
         if owed is not None:
@@ -80,44 +77,43 @@ class Completion:
             _log.error("Account without access", account_id=recorded.account_id, code=access.code, why=access.reason)
         return access
 
-    async def _enrich(self, job: Attempt, recorded: Recorded, access: Access) -> FetchedProfile:
-        if not recorded.profile_due or isinstance(access, NoAccess) or job.event.contact_id is None:
+    async def _fetch_profile(self, attempt: Attempt, recorded: Recorded, access: Access) -> FetchedProfile:
+        contact_id = attempt.event.contact_id
+        if not recorded.profile_due or isinstance(access, NoAccess) or contact_id is None:
             return FetchedProfile()
-        timeout_s = min(PROFILE_TIMEOUT_S, job.deadline.left_s() * PROFILE_SHARE)
-        return await fetch_profile(self._graph, access, job.event.contact_id, timeout_s=timeout_s)
+        timeout_s = min(PROFILE_TIMEOUT_S, attempt.deadline.left_s() * PROFILE_SHARE)
+        return await fetch_profile(self._graph, access, contact_id, timeout_s=timeout_s)
 
-    async def _attempt(
-        self, job: Attempt, access: Access, effect: ClaimedEffect, profile: KnownProfile
+    async def _carry_out(
+        self, attempt: Attempt, access: Access, effect: ClaimedEffect, profile: KnownProfile
     ) -> EffectResult:
         if effect.kind == "next_phase":
-            return await self._sender.publish_next_phase(job, effect)
-        return await self._sender.send_reply(job, access, effect, profile)
+            return await self._sender.publish_next_phase(attempt, effect)
+        return await self._sender.send_reply(attempt, access, effect, profile)
 
-    async def _stop_account(
-        self, recorded: Recorded, enrichment: FetchedProfile, attempts: Iterable[EffectResult]
-    ) -> None:
-        verdicts = [enrichment.verdict, *(attempt.verdict for attempt in attempts)]
+    async def _stop_account(self, recorded: Recorded, fetched: FetchedProfile, results: Iterable[EffectResult]) -> None:
+        verdicts = [fetched.verdict, *(result.verdict for result in results)]
         for verdict in verdicts:
-            if verdict is not None and verdict.account_state is not None:
+            if verdict is not None and verdict.account_stop:
                 await self._accounts.stop(recorded.account_id, verdict, failed=recorded.token)
                 return
 
 
-def _in_order(recorded: Recorded) -> list[ClaimedEffect]:
-    """Replies first: a person is waiting for them."""
+def _replies_first(recorded: Recorded) -> list[ClaimedEffect]:
+    """Returns the effects with the replies first: a person is waiting for them."""
     return sorted(recorded.effects, key=lambda effect: effect.kind == "next_phase")
 
 
-def _owed(enrichment: FetchedProfile, attempts: Iterable[EffectResult]) -> Exception | None:
-    """Why the event has to come back, or None."""
-    errors = [attempt.error for attempt in attempts if attempt.error is not None]
-    if enrichment.error is not None and enrichment.verdict is not None and enrichment.verdict.retryable:
-        errors.append(enrichment.error)
+def _owed(fetched: FetchedProfile, results: Iterable[EffectResult]) -> Exception | None:
+    """Returns why the event has to come back, or None."""
+    errors = [result.error for result in results if result.error is not None]
+    if fetched.error is not None and fetched.verdict is not None and fetched.verdict.retryable:
+        errors.append(fetched.error)
     return errors[0] if errors else None
 
 
-def _known(before: KnownProfile | None, enrichment: FetchedProfile) -> KnownProfile:
-    fetched = enrichment.profile or {}
-    if fetched.get("state") == "complete":
-        return KnownProfile(username=fetched.get("username"), name=fetched.get("name"))
+def _known(before: KnownProfile | None, fetched: FetchedProfile) -> KnownProfile:
+    profile = fetched.profile or {}
+    if profile.get("state") == "complete":
+        return KnownProfile(username=profile.get("username"), name=profile.get("name"))
     return before or KnownProfile()

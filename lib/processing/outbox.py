@@ -1,19 +1,17 @@
-"""Effects: what an event may owe, and what of it this worker has claimed.
-
-Values only. Must not know how they are stored (`store`) or carried out (`effects`).
-"""
+"""Effects: what an event may owe, and what of that this attempt has claimed."""
 
 from typing import Any, Literal, TypeAlias
 
-import msgspec
+from lib.core.model import Model
+from lib.errors.classify import FailedSendEnd
 
 EffectKind: TypeAlias = Literal["dm", "private_reply", "next_phase"]
-EffectEnd: TypeAlias = Literal["sent", "failed", "unknown", "skipped", "planned"]
-"""How an attempt ended. `planned`: it certainly did not happen, and is to be tried again."""
+EffectEnd: TypeAlias = FailedSendEnd | Literal["skipped"]
+"""How an attempt at an effect ended. `planned`: it certainly did not happen, and is tried again."""
 
 
-class PlannedEffect(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An effect the record transaction may plan; `ingestion.plan_effects` says what it still decides."""
+class PlannedEffect(Model):
+    """An effect that the record transaction may plan; `ingestion.plan_effects` lists what the transaction decides."""
 
     effect_id: str
     kind: EffectKind
@@ -24,8 +22,8 @@ class PlannedEffect(msgspec.Struct, frozen=True, omit_defaults=True):
     first_message: bool = False
 
 
-class ClaimedEffect(msgspec.Struct, frozen=True):
-    """An effect this worker holds the lease of."""
+class ClaimedEffect(Model):
+    """An effect on which this attempt holds the lease."""
 
     effect_id: str
     kind: EffectKind

@@ -1,43 +1,52 @@
-"""What an event owes if the database agrees: the replies its rules ask for, and the next phase.
+"""What an event may owe: the replies of the rules it sets off, and the next phase.
 
-Pure: event, rules and settings in, planned effects out. Must not know whether this is the first message, or
-the window open: that is decided where it can be decided once, in the record transaction.
+Whether the message is the first, or the window is open, is decided in the record transaction: only there can it be
+decided once.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from lib.core.settings import Settings
-from lib.events.model import Comment, Event, Unknown
+from lib.events.model import Comment, Event, Unknown, as_json
 from lib.processing.outbox import PlannedEffect
-from lib.replies.rules import Rule, RuleBook
+from lib.replies.rules import Rule, RuleBook, may_be_answered
 
-NEXT_PHASE_FIELDS = frozenset({"raw", "received_at"})
-"""Fields of an event that do not travel to the next phase: Meta's own item stays in the archive."""
+NEXT_PHASE_LEAVES_OUT = frozenset({"raw", "received_at"})
+"""Fields of an event that the next phase does not get: Meta's own item stays in the archive."""
 
 
-def plan_effects(event: Event, rules: RuleBook, settings: Settings) -> list[PlannedEffect]:
-    """Everything `event` may owe, the best reply first. Ids are stable: the same event, the same ids."""
-    effects: list[PlannedEffect] = []
-    if settings.replies_mode != "off":
-        effects += [_reply(event, rule) for rule in rules.matching(event)]
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`effects`: the best reply first, the next phase last. `rules_version` is None if no rule matters."""
+
+    effects: list[PlannedEffect]
+    rules_version: int | None
+
+
+def plan_effects(event: Event, rules: RuleBook, settings: Settings) -> Plan:
+    """Returns everything that `event` may owe. The same event gives the same effect ids."""
+    answerable = settings.replies_mode != "off" and may_be_answered(event)
+    effects = [_reply(event, rule) for rule in rules.matching(event)] if answerable else []
     if settings.phase3_url and has_next_phase(event):
         effects.append(
             PlannedEffect(effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event))
         )
-    return effects
+    return Plan(effects, rules.version if answerable else None)
 
 
 def has_next_phase(event: Event) -> bool:
-    """Every event we understand goes on, echoes included: the receiver filters by `kind`. Tests do not."""
+    """Returns whether the event goes on to the next phase: every event that we understand, but no dashboard test.
+
+    Echoes go on too: the receiver filters by `kind`.
+    """
     return not isinstance(event, Unknown) and not event.is_test
 
 
 def next_phase_payload(event: Event) -> dict[str, Any]:
-    """What the next phase gets: the event itself without `raw`, ids and kind always there (docs/next-phase.md)."""
-    payload: dict[str, Any] = msgspec.to_builtins(event)
-    kept = {name: value for name, value in payload.items() if name not in NEXT_PHASE_FIELDS}
+    """Returns the body for the next phase: the event without `raw`, always with ids and kind (docs/next-phase.md)."""
+    payload = as_json(event)
+    kept = {name: value for name, value in payload.items() if name not in NEXT_PHASE_LEAVES_OUT}
     return {
         "event_id": event.event_id,
         "kind": event.kind,

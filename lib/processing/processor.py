@@ -1,13 +1,8 @@
-"""process(event) = record → enrich → effects: the one way in which an event takes effect.
-
-Knows the order of the steps. Must not know who called (the consumer, or the fallback of the ingest endpoint),
-nor any HTTP status.
-"""
+"""record → profile → effects: the one way in which an event takes effect, whoever calls."""
 
 import uuid
+from dataclasses import replace
 from typing import Literal, TypeAlias
-
-import msgspec
 
 from lib.accounts.store import AccountStore
 from lib.core import log
@@ -22,12 +17,12 @@ from lib.processing.completion import Completion
 from lib.processing.planner import plan_effects
 from lib.processing.store import EventStore, Recorded
 from lib.qstash.publisher import Publisher
-from lib.replies.rules import RuleBook, may_be_answered
+from lib.replies.rules import RuleBook
 
 Processed: TypeAlias = Literal["processed", "duplicate"]
 
 ANSWER_MARGIN_S = 0.05
-"""On the direct road, what is kept back from the deadline for saying that the event is recorded."""
+"""Direct processing: the part of the deadline that is kept for answering that the event is recorded."""
 
 _MATCH_ATTEMPTS = 3
 
@@ -35,7 +30,7 @@ _log = log.get(__name__)
 
 
 class Processor:
-    """Makes events take effect. One instance a process; it remembers the reply rules between events."""
+    """Makes events take effect. One instance a process: it remembers the reply rules between events."""
 
     def __init__(
         self,
@@ -52,55 +47,56 @@ class Processor:
         self._rules = RuleBook()
 
     async def process(self, event: Event, *, via: Via, deadline: Deadline) -> Processed:
-        """Makes `event` take effect, once, however often and by whatever road it comes.
+        """Makes `event` take effect once, however often and by whatever path it comes.
 
-        Raises `InProgress` where another worker is at it, `DeadlineExceeded` when time ran out, and whatever
-        kept it from being finished; `errors.classify` says what each means. What was recorded stays recorded.
+        Raises `InProgress` if another worker holds the event, `DeadlineExceeded` when the time is up, and any error
+        that kept the event from being finished; `errors.classify` says what each means. What was recorded stays
+        recorded.
 
-        By the direct road it is enough that it is recorded: its sender waits, and the sweeper finishes it.
+        Direct processing ends once the event is recorded: the sender waits, and the sweeper finishes the event.
         """
         async with deadline.enforced():
             return await self._process(Attempt(event, via, uuid.uuid4(), deadline))
 
-    async def _process(self, job: Attempt) -> Processed:
-        recorded = await self._record(job)
+    async def _process(self, attempt: Attempt) -> Processed:
+        recorded = await self._record(attempt)
         if recorded.outcome == "duplicate":
             return "duplicate"
         if recorded.outcome == "in_progress":
-            if job.via == "direct":
+            if attempt.via == "direct":
                 return "duplicate"
             raise InProgress(retry_after=recorded.retry_after or 1.0)
         if recorded.profile_due or recorded.effects:
-            await self._complete(job, recorded)
+            await self._complete(attempt, recorded)
         return "processed"
 
-    async def _complete(self, job: Attempt, recorded: Recorded) -> None:
-        if job.via != "direct":
-            await self._completion.complete(job, recorded)
+    async def _complete(self, attempt: Attempt, recorded: Recorded) -> None:
+        if attempt.via != "direct":
+            await self._completion.complete(attempt, recorded)
             return
-        deadline = job.deadline.at_most(job.deadline.left_s() - ANSWER_MARGIN_S)
+        deadline = attempt.deadline.at_most(attempt.deadline.left_s() - ANSWER_MARGIN_S)
         try:
             async with deadline.enforced():
-                await self._completion.complete(msgspec.structs.replace(job, deadline=deadline), recorded)
+                await self._completion.complete(replace(attempt, deadline=deadline), recorded)
         except Exception as error:
             verdict = classify(error)
             if not verdict.retryable:
                 raise
-            _log.warning("Left to the sweeper", event_id=job.event.event_id, code=verdict.code)
+            _log.warning("Left to the sweeper", event_id=attempt.event.event_id, code=verdict.code)
 
-    async def _record(self, job: Attempt) -> Recorded:
-        asks_rules = self._settings.replies_mode != "off" and may_be_answered(job.event)
+    async def _record(self, attempt: Attempt) -> Recorded:
         for _ in range(_MATCH_ATTEMPTS):
+            plan = plan_effects(attempt.event, self._rules, self._settings)
             recorded = await self._store.record_event(
-                job.event,
-                via=job.via,
-                effects=plan_effects(job.event, self._rules, self._settings),
-                lease_token=job.lease_token,
-                lease_s=job.lease_s(),
-                rules_version=self._rules.version if asks_rules else None,
+                attempt.event,
+                via=attempt.via,
+                effects=plan.effects,
+                lease_token=attempt.lease_token,
+                lease_s=attempt.lease_s(),
+                rules_version=plan.rules_version,
             )
             if recorded.outcome != "stale_rules":
                 return recorded
             self._rules = RuleBook(recorded.rules, version=recorded.rules_version)
-        # Somebody is changing the rules faster than we match: come back.
+        # The rules change faster than we match them: come back later.
         raise InProgress(retry_after=1.0)

@@ -1,36 +1,34 @@
-"""Supabase: the SQL functions of `supabase/migrations`, called over PostgREST, one transaction a call.
-
-Knows the names and shapes of those functions. Must not know why they are called, nor decide what an error
-means: everything the client raises passes through to `errors`.
-"""
+"""Events and their effects in the database: `record_event`, `begin_send`, `finish_effect`, `finish_event`."""
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Literal
 
-import msgspec
+from pydantic import Field
 
 from lib.accounts.access import env_token_for
 from lib.accounts.tokens import StoredToken
+from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.database import Database, read_answer
-from lib.events.model import Event, Via
+from lib.events.model import Event, Via, as_json
 from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.processing.rate_limit import Limits
 from lib.replies.rules import Rule
 
 
-class KnownProfile(msgspec.Struct, frozen=True):
+class KnownProfile(Model):
     """What is known of the person, for the placeholders of a reply."""
 
     username: str | None = None
     name: str | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True):
-    """The answer of `record_event`; see its comment for the outcomes. `retry_after` is in seconds.
+class Recorded(Model):
+    """The answer of `record_event`; the comment on that function explains the outcomes. `retry_after` is in seconds.
 
-    `token` is the account's own, where something that may need it is due or claimed.
+    `token` is the account's own token, if an effect that may need it is due or claimed.
     """
 
     outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
@@ -38,17 +36,18 @@ class Recorded(msgspec.Struct, frozen=True):
     account_state: str = "active"
     profile_due: bool = False
     profile: KnownProfile | None = None
-    effects: list[ClaimedEffect] = []
+    effects: list[ClaimedEffect] = Field(default=[])
     token: StoredToken | None = None
     retry_after: float | None = None
     rules_version: int = 0
-    rules: list[Rule] = []
+    rules: list[Rule] = Field(default=[])
 
 
-class SendPermit(msgspec.Struct, frozen=True):
-    """May the message leave? `code` says why not.
+class SendPermit(Model):
+    """Whether the message may leave. `code` says why not.
 
-    With `retry_after` it may in so many seconds: `kept`, the effect is still the caller's; else it was put back.
+    With `retry_after` the message may leave in so many seconds. If it is `kept`, the effect still belongs to the
+    caller; else it went back to `planned`.
     """
 
     go: bool
@@ -57,8 +56,8 @@ class SendPermit(msgspec.Struct, frozen=True):
     kept: bool = False
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """Is the event processed? If not, what it owes can be taken up again in `retry_after` seconds."""
+class Finished(Model):
+    """Whether the event is processed. If not, its remaining effects can be taken up in `retry_after` seconds."""
 
     finished: bool
     retry_after: float | None = None
@@ -81,16 +80,16 @@ class EventStore:
         lease_s: int,
         rules_version: int | None,
     ) -> Recorded:
-        """Makes `event` take effect, once; plans and claims what it owes.
+        """Makes `event` take effect, once; plans and claims its effects.
 
-        `rules_version` is the version `effects` was matched with, None where rules do not matter.
+        `rules_version` is the version of the rules that gave `effects`, or None if rules do not matter.
         """
         answer = await self._database.rpc(
             "record_event",
             {
-                "p_event": msgspec.to_builtins(event),
+                "p_event": as_json(event),
                 "p_via": via,
-                "p_effects": msgspec.to_builtins(effects),
+                "p_effects": [effect.model_dump(exclude_defaults=True) for effect in effects],
                 "p_options": {
                     "lease_token": str(lease_token),
                     "lease_s": lease_s,
@@ -114,8 +113,9 @@ class EventStore:
         limits: Limits | None,
         patience_s: float = 0.0,
     ) -> SendPermit:
-        """Writes that `message` may be on its way, before it leaves; without `limits`, that it would have left, were
-        this no dry run. `patience_s` is how long the caller can wait for its turn.
+        """Marks the effect as `sending` before the Graph call. With `limits=None` (dry run) marks it `skipped`.
+
+        `patience_s` is how long the caller can wait for its turn, in seconds.
         """
         answer = await self._database.rpc(
             "begin_send",
@@ -126,7 +126,7 @@ class EventStore:
                 "p_lease_s": lease_s,
                 "p_options": {"dry_run": True}
                 if limits is None
-                else {"limits": msgspec.to_builtins(limits), "patience_s": patience_s},
+                else {"limits": asdict(limits), "patience_s": patience_s},
             },
         )
         return read_answer(answer, SendPermit)
@@ -141,7 +141,7 @@ class EventStore:
         code: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        """Records how one effect ended; `planned` puts it back for `retry_after_s` seconds."""
+        """Records how one effect ended. With `planned` it is tried again, after `retry_after_s` seconds."""
         await self._database.rpc(
             "finish_effect",
             {
@@ -163,9 +163,9 @@ class EventStore:
         profile: Mapping[str, Any] | None,
         complete: bool,
     ) -> Finished:
-        """Closes an event: `published` next phases (effect id to QStash message id) and the fetched `profile`.
+        """Closes an event, or leaves it open for another attempt if `complete` is False.
 
-        With `complete` false it stays open for another attempt.
+        `published` has the QStash message id of each next phase, by effect id. `profile` is the fetched profile.
         """
         answer = await self._database.rpc(
             "finish_event",

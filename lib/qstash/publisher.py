@@ -8,10 +8,9 @@ import asyncio
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
-
-import msgspec
 
 from lib.core import log
 from lib.core.settings import Settings
@@ -36,7 +35,8 @@ BATCH_SIZE = 100
 _log = log.get(__name__)
 
 
-class Published(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Published:
     """What QStash said of one message it accepted. `deduplicated`: it already had it."""
 
     message_id: str

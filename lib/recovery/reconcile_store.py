@@ -6,13 +6,12 @@ Knows their names and shapes. Must not know where a conversation is read. Raises
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
-
 from lib.accounts.tokens import StoredToken
+from lib.core.model import Model
 from lib.database import Database, read_answer
 
 
-class UnknownSendConversation(msgspec.Struct, frozen=True):
+class UnknownSendConversation(Model):
     """With `contact_id` there are sends that may have left. `token` is the account's own stored one, if it has one."""
 
     account_id: str
@@ -20,7 +19,7 @@ class UnknownSendConversation(msgspec.Struct, frozen=True):
     token: StoredToken | None
 
 
-class ConversationMessage(msgspec.Struct, frozen=True):
+class ConversationMessage(Model):
     """A message of ours, as its conversation shows it."""
 
     mid: str
@@ -48,7 +47,7 @@ class ReconcileStore:
             {
                 "p_account_id": conversation.account_id,
                 "p_contact_id": conversation.contact_id,
-                "p_messages": msgspec.to_builtins(shown),
+                "p_messages": [message.model_dump(mode="json") for message in shown],
             },
         )
         return read_answer(answer, int)

@@ -94,7 +94,7 @@ def sent_by_us(message: Mapping[str, object], contact_id: str) -> ConversationMe
     at = _moment(message.get("created_time"))
     if at is None or not (isinstance(mid, str) and isinstance(text, str) and isinstance(sender_id, str)):
         return None
-    return ConversationMessage(mid, text, at) if mid and text and sender_id != contact_id else None
+    return ConversationMessage(mid=mid, text=text, at=at) if mid and text and sender_id != contact_id else None
 
 
 def _moment(created_time: object) -> datetime | None:

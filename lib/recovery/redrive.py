@@ -4,17 +4,18 @@ Knows what can be replayed, and in which order a letter, its event and its entry
 know how letters are chosen or shown.
 """
 
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.dead_letters.letter import is_redacted, letter_of_entry
 from lib.dead_letters.store import Closed, DeadLetter, DeadLetterStore, LetterFilter
 from lib.errors.classify import classify
+from lib.errors.exceptions import InvalidPayload
 from lib.events.model import Event
+from lib.events.model import event_of as read_event
 from lib.ingest.ingestor import Ingestor
 from lib.qstash.dlq import DeadLetterQueue
 
@@ -36,7 +37,8 @@ class End(StrEnum):
     FAILED = "failed"
 
 
-class Outcome(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """The end of one letter; `code` is that of the error where it failed. `left_behind`: its entry at QStash could
     not be deleted.
     """
@@ -46,7 +48,8 @@ class Outcome(msgspec.Struct, frozen=True):
     left_behind: bool = False
 
 
-class Found(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Found:
     """What lay in QStash's dead letter queue: entries we had no letter of (`stored` now, or `redacted`: QStash does not
     show what they are), those that wait as letters, and those that were over and are `deleted` now.
     """
@@ -77,7 +80,7 @@ class Redriver:
             return Outcome(expected)
         [result] = await self._ingestor.ingest([event], deadline=deadline, again=attempt_of(letter))
         if result.status in ("failed", "rejected"):
-            return Outcome(End.FAILED, result.error["code"] if result.error else None)
+            return Outcome(End.FAILED, result.error.code if result.error else None)
         return await self._close(letter, "replayed", End.QUEUED if result.via == "queue" else End.PROCESSED)
 
     async def discard(self, letter: DeadLetter) -> Outcome:
@@ -107,14 +110,14 @@ class Redriver:
 
     async def _look_at(self, entry: "DlqMessage", letter: DeadLetter | None, found: Found) -> Found:
         if letter is not None and letter.state == "open":
-            return msgspec.structs.replace(found, waiting=found.waiting + 1)
+            return replace(found, waiting=found.waiting + 1)
         if letter is None and is_redacted(entry):
-            return msgspec.structs.replace(found, redacted=(*found.redacted, entry.dlq_id))
+            return replace(found, redacted=(*found.redacted, entry.dlq_id))
         if letter is None and await self._letters.store(letter_of_entry(entry)):
-            return msgspec.structs.replace(found, stored=(*found.stored, entry.message_id))
+            return replace(found, stored=(*found.stored, entry.message_id))
         # Its letter is closed, or it is of somebody who was erased.
         await self._dlq.delete(entry.dlq_id)
-        return msgspec.structs.replace(found, deleted=found.deleted + 1)
+        return replace(found, deleted=found.deleted + 1)
 
     async def _close(self, letter: DeadLetter, state: Closed, end: End) -> Outcome:
         closed = await self._letters.close(letter.source_message_id, state)
@@ -147,10 +150,9 @@ def prospect(letter: DeadLetter) -> End:
 def event_of(letter: DeadLetter) -> Event | None:
     """The event of `letter`; None where it was a foreign message, or is none any more to the code of today."""
     try:
-        event: Event = msgspec.convert(letter.event, Event)
-    except msgspec.ValidationError:
+        return read_event(letter.event)
+    except InvalidPayload:
         return None
-    return event
 
 
 def attempt_of(letter: DeadLetter) -> str:

@@ -5,23 +5,22 @@ Knows their names and shapes. Must not know what is done about it. Raises what `
 
 from typing import Any
 
-import msgspec
-
+from lib.core.model import Model
 from lib.database import Database, read_answer
 from lib.webhooks.reparse import ArchivedEvent, LedgerRow
 
 
-class UnfinishedEvent(LedgerRow, frozen=True, kw_only=True):
+class UnfinishedEvent(LedgerRow):
     """A row that still owes something; `raw` is None past retention."""
 
     raw: dict[str, Any] | None
 
     def archived(self) -> ArchivedEvent | None:
         """The row as one of the archive, if its raw item is there."""
-        return None if self.raw is None else msgspec.convert(msgspec.structs.asdict(self), ArchivedEvent)
+        return None if self.raw is None else ArchivedEvent(**self.model_dump())
 
 
-class ExpiredSends(msgspec.Struct, frozen=True):
+class ExpiredSends(Model):
     """How many sends lost their worker, and how many have been unknown for longer than a day."""
 
     expired: int

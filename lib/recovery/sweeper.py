@@ -8,10 +8,9 @@ import time
 from collections import Counter
 from datetime import datetime
 
-import msgspec
-
 from lib.core import log
 from lib.core.deadline import Deadline
+from lib.core.model import Model
 from lib.events.model import Event
 from lib.ingest.ingestor import Ingestor
 from lib.recovery.reconciler import Reconciler
@@ -36,7 +35,7 @@ PAGE_S = 15.0
 _log = log.get(__name__)
 
 
-class Swept(msgspec.Struct, frozen=True):
+class Swept(Model):
     """What a run did. `queued` events are QStash's now, `processed` ones were finished here as far as they could be,
     `failed` ones are taken up again later, `unreadable` ones have no raw item that says what they were. `done`: there
     were no more. `expired_sends` lost their worker and became unknown; `found_sends`, unknown until now, did leave.
@@ -80,9 +79,9 @@ async def sweep(
     )
     _log.info(
         "Swept",
-        **msgspec.structs.asdict(swept),
+        **swept.model_dump(),
         letters_closed=letters,
-        verdict="done" if done else "unfinished",
+        outcome="done" if done else "unfinished",
         code="ok",
         ms=log.ms_since(started_s),
     )

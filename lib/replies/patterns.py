@@ -1,30 +1,27 @@
-"""Which of many patterns a text meets, found without asking one after the other: ten thousand take about a
-millisecond (`bench/reply_rules.py`).
+"""Which of many patterns match a text. Ten thousand patterns take about a millisecond (`bench/reply_rules.py`).
 
-Pure. Must not know what the patterns are for.
-
-A stranger writes the text and a user the pattern, so matching may not take forever on an unlucky pair: `re` would
-(`(a+)+$` against thirty a's and a b). Regular expressions are therefore RE2's (github.com/google/re2): its time grows
-with the text alone, and it looks for many at once. It has no look-around and no back-references.
+A stranger writes the text and a user writes the pattern, so no pair of them may take forever. With `re` a pair may:
+`(a+)+$` against thirty a's and a b. So the regular expressions are RE2's (github.com/google/re2). Its time grows only
+with the text, and it searches for many expressions at once. It has no look-around and no back-references.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
-
-import msgspec
 
 Match: TypeAlias = Literal["exact", "contains", "regex"]
 
 LONGEST_TEXT = 2200
-"""Characters looked at. The longest comment has as many, a message 1000."""
+"""The characters of a text that count. The longest comment has so many; a message has 1000."""
 
 _GRAM = 3
 _SET_SIZE = 1000
-"""Expressions looked for at once. More need more memory for each character than RE2 grants them."""
+"""Expressions that are searched at once. RE2 grants no memory for more."""
 
 
-class Pattern(msgspec.Struct, frozen=True):
-    """`key` is what is found when a text meets it. A blank `pattern` is met by every text."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """`key` names the pattern when it matches. A blank `pattern` matches every text."""
 
     key: int
     match: Match
@@ -32,47 +29,48 @@ class Pattern(msgspec.Struct, frozen=True):
 
 
 class Patterns:
-    """Patterns, ready to be looked for. `refused` has the keys of the expressions that are none."""
+    """Patterns, ready to be searched for. `refused` has the keys of invalid expressions."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._always: list[int] = []
         self._exact: dict[str, list[int]] = {}
         contained: list[tuple[int, str]] = []
         expressions: list[tuple[int, str]] = []
-        for one in patterns:
-            plain = normal(one.pattern)
+        for each in patterns:
+            plain = normal(each.pattern)
             if not plain:
-                self._always.append(one.key)
-            elif one.match == "exact":
-                self._exact.setdefault(plain, []).append(one.key)
-            elif one.match == "contains":
-                contained.append((one.key, plain))
+                self._always.append(each.key)
+            elif each.match == "exact":
+                self._exact.setdefault(plain, []).append(each.key)
+            elif each.match == "contains":
+                contained.append((each.key, plain))
             else:
-                expressions.append((one.key, one.pattern))
+                expressions.append((each.key, each.pattern))
         self._contained = _Contained(contained)
         self._expressions, self.refused = _sets(expressions) if expressions else ([], [])
 
-    def met_by(self, words: str) -> list[int]:
-        """The keys of the patterns that `words` meets, in no order. Case and the width of blanks do not matter,
-        but for an expression, which is given the words as they are (and ignores case).
+    def matching(self, text: str) -> list[int]:
+        """Returns the keys of the patterns that match `text`, in no order. Case never matters.
+
+        The width of blanks does not matter either, except to an expression: it gets the text as it is.
         """
-        words = words[:LONGEST_TEXT]
-        text = normal(words)
-        found = [*self._always, *self._exact.get(text, ()), *self._contained.within(text)]
+        text = text[:LONGEST_TEXT]
+        plain = normal(text)
+        keys = [*self._always, *self._exact.get(plain, ()), *self._contained.within(plain)]
         if self._expressions:
-            encoded = words.encode("utf-8", "replace")
+            encoded = text.encode("utf-8", "replace")
             for expressions in self._expressions:
-                found += expressions.met_by(encoded)
-        return found
+                keys += expressions.matching(encoded)
+        return keys
 
 
 def normal(text: str) -> str:
-    """`text` without what does not matter: case, and how blank its blanks are."""
+    """Returns `text` without case and with single blanks."""
     return " ".join(text.casefold().split())
 
 
 class _Contained:
-    """Needles, by how they begin: only those are looked for whose beginning is somewhere in the text."""
+    """Needles by their first characters. A needle is searched for only if its first characters are in the text."""
 
     def __init__(self, needles: Iterable[tuple[int, str]]) -> None:
         self._by_gram: dict[str, list[tuple[int, str]]] = {}
@@ -89,14 +87,14 @@ class _Contained:
 
 
 class _Expressions:
-    """Regular expressions that RE2 looks for in one pass."""
+    """Regular expressions that RE2 searches for in one pass."""
 
     def __init__(self, keys: Sequence[int], compiled: Any) -> None:
         self._keys = keys
         self._compiled = compiled
 
-    def met_by(self, encoded: bytes) -> list[int]:
-        # The last one is ours, and met by everything (see `_compiled`).
+    def matching(self, encoded: bytes) -> list[int]:
+        # The last expression is ours and matches everything (see `_compiled`).
         found = self._compiled.Match(encoded) or ()
         return [self._keys[index] for index in found if index < len(self._keys)]
 
@@ -113,14 +111,14 @@ def _sets(expressions: Sequence[tuple[int, str]]) -> tuple[list[_Expressions], l
         elif len(part) == 1:
             refused.append(part[0][0])
         else:
-            # One of them is none, or together they are too much: in halves they are found, or fit.
+            # One expression is invalid, or the set is too large. Halves find the one, or fit.
             parts += [part[: len(part) // 2], part[len(part) // 2 :]]
     return sets, refused
 
 
 def _compiled(expressions: Sequence[str]) -> Any | None:
-    """RE2's set of `expressions`, None where it takes one of them not at all or all of them not at once."""
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415  13 ms, and few have a rule that needs it
+    """Returns RE2's set of `expressions`, or None if one expression is invalid or the set is too large."""
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415  takes 13 ms, and few rules need it
 
     options = re2.Options()
     options.case_sensitive = False
@@ -130,7 +128,7 @@ def _compiled(expressions: Sequence[str]) -> Any | None:
     try:
         for expression in expressions:
             together.Add(expression.encode("utf-8", "replace"))
-        # Met by everything: where it is not, the set has no memory to work in, which RE2 does not tell.
+        # The empty expression matches everything. If it does not, the set lacks memory, which RE2 does not report.
         together.Add("")
         together.Compile()
     except re2.error:

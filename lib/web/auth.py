@@ -1,7 +1,4 @@
-"""Routes that only a holder of one of our own secrets may call.
-
-Knows the header and the refusal. Must not know any route, nor what its caller may do.
-"""
+"""Bearer secrets: routes that only a holder of one of our own secrets may call."""
 
 from typing import Literal
 
@@ -13,8 +10,10 @@ from lib.web.responses import Refused
 
 
 def require_bearer(request: Request, settings: Settings, secret: Literal["internal", "cron"]) -> None:
-    """Raises `Refused` (401) unless `request` carries `INTERNAL_API_SECRET`, or `CRON_SECRET` as Vercel sends it with
-    its cron jobs (Vercel, "Securing cron jobs"). A secret that is not set lets nobody in.
+    """Raises `Refused` (401) unless `request` carries the secret. A secret that is not set lets nobody in.
+
+    `internal` is `INTERNAL_API_SECRET`. `cron` is `CRON_SECRET`, which Vercel sends with its cron jobs (Vercel,
+    "Securing cron jobs").
     """
     name, expected = {
         "internal": ("INTERNAL_API_SECRET", settings.internal_api_secret),
@@ -25,6 +24,6 @@ def require_bearer(request: Request, settings: Settings, secret: Literal["intern
 
 
 def verify_bearer(header: str | None, secret: str) -> bool:
-    """Is `header` `Bearer {secret}`? Never with an empty secret."""
+    """Returns whether `header` is `Bearer {secret}`. Never true with an empty secret."""
     scheme, _, given = (header or "").partition(" ")
     return bool(secret) and scheme.lower() == "bearer" and same(given.strip(), secret)

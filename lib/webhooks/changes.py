@@ -1,17 +1,13 @@
-"""One item of `changes` to one event: comments, mentions, counts, and messaging items in a change's clothes.
-
-Knows the fields of a change. Must not know the envelope around it, ids beyond their names, or the clock.
-"""
+"""One item of `changes` → one event: comments, mentions, story counts, and messaging items inside a change."""
 
 from lib.events import ids
-from lib.events.model import Comment, Event, Mention, Unknown
+from lib.events.model import Comment, Event, JsonObject, Mention, Unknown
 from lib.webhooks.messaging import parse_messaging
 from lib.webhooks.participants import Base, ItemContext, wraps_messaging
 from lib.webhooks.payload import (
     MAX_TOPIC_CHARS,
     TEST_ENTRY_ID,
     TEST_STORY_INSIGHTS,
-    JsonObject,
     json_object,
     party_id,
     scalar_id,
@@ -22,50 +18,51 @@ from lib.webhooks.payload import (
 _OWN_TIMES = ("timestamp", "created_time", "created_at")
 
 
-def parse_change(change: JsonObject, place: ItemContext, *, entry_time: object) -> Event:
-    """The one event a clean `change` is; `Unknown` where it lacks what its kind needs. Never raises.
+def parse_change(change: JsonObject, context: ItemContext, *, entry_time: object) -> Event:
+    """Returns the event in a clean `change`, or `Unknown` if it lacks a field that its kind needs. Never raises.
 
-    A change has no time of its own by contract, so `place.fallback_ms` is the sending time where usable.
+    Meta promises no time of its own for a change, so `context.fallback_ms` is the sending time where that is usable.
     """
     field = text(change.get("field")) or ""
     value = json_object(change.get("value")) or {}
     event: Event | None = None
     if field in ("comments", "live_comments"):
-        event = _comment(value, place, is_live=field == "live_comments")
+        event = _comment(value, context, is_live=field == "live_comments")
     elif field == "mentions":
-        event = _mention(value, place)
+        event = _mention(value, context)
     elif wraps_messaging(value):
-        event = parse_messaging(value, place._replace(standby=field == "standby"))
-    return event or _unknown(field, change, place, entry_time)
+        event = parse_messaging(value, context.under(standby=field == "standby"))
+    return event or _unknown(field, change, context, entry_time)
 
 
-def _base(value: JsonObject, place: ItemContext) -> Base:
+def _base(value: JsonObject, context: ItemContext) -> Base:
     own_ms = next((ms for key in _OWN_TIMES if (ms := time_ms(value.get(key))) is not None), None)
     return Base(
-        account_id=place.account_id or ids.ABSENT,
+        account_id=context.account_id or ids.ABSENT,
         contact_id=None,
         direction="inbound",
-        occurred_at=place.fallback_ms if own_ms is None else own_ms,
-        received_at=place.received_at,
-        raw=place.raw,
-        standby=place.standby,
-        is_test=place.account_id == TEST_ENTRY_ID,
+        occurred_at=context.fallback_ms if own_ms is None else own_ms,
+        received_at=context.received_at,
+        raw=context.raw,
+        standby=context.standby,
+        is_test=context.account_id == TEST_ENTRY_ID,
         is_self=False,
     )
 
 
-def _comment(value: JsonObject, place: ItemContext, *, is_live: bool) -> Event | None:
-    """Meta's pages name the id `comment_id` or `id`, one page each; captures have `id`."""
+def _comment(value: JsonObject, context: ItemContext, *, is_live: bool) -> Event | None:
+    """One of Meta's pages calls the id `comment_id`, another `id`; captures have `id`."""
     comment_id = scalar_id(value.get("comment_id")) or scalar_id(value.get("id"))
     if comment_id is None:
         return None
-    base = _base(value, place)
+    base = _base(value, context)
     author, media = json_object(value.get("from")) or {}, json_object(value.get("media")) or {}
     author_id = party_id(author)
     base["contact_id"] = author_id
-    if scalar_id(author.get("self_ig_scoped_id")) or (author_id is not None and author_id == place.account_id):
+    if scalar_id(author.get("self_ig_scoped_id")) or (author_id is not None and author_id == context.account_id):
         base["direction"], base["is_self"] = "outbound", True
     return Comment(
+        kind="comment",
         **base,
         event_id=ids.of_comment(comment_id),
         comment_id=comment_id,
@@ -79,19 +76,19 @@ def _comment(value: JsonObject, place: ItemContext, *, is_live: bool) -> Event |
     )
 
 
-def _mention(value: JsonObject, place: ItemContext) -> Event | None:
+def _mention(value: JsonObject, context: ItemContext) -> Event | None:
     media_id, comment_id = scalar_id(value.get("media_id")), scalar_id(value.get("comment_id"))
     if media_id is None and comment_id is None:
         return None
-    base = _base(value, place)
+    base = _base(value, context)
     event_id = ids.of_mention(base["account_id"], media_id, comment_id)
-    return Mention(**base, event_id=event_id, media_id=media_id, comment_id=comment_id)
+    return Mention(kind="mention", **base, event_id=event_id, media_id=media_id, comment_id=comment_id)
 
 
-def _unknown(field: str, change: JsonObject, place: ItemContext, entry_time: object) -> Event:
+def _unknown(field: str, change: JsonObject, context: ItemContext, entry_time: object) -> Event:
     value = json_object(change.get("value")) or {}
-    base = _base(value, place)
-    # The dashboard's tests: its fixed counts, and its message of 2021 that has neither mid nor sender.
+    base = _base(value, context)
+    # The dashboard's tests: fixed story counts, and the message of 2021 without mid and sender.
     base["is_test"] |= value == TEST_STORY_INSIGHTS or (
         field == "messages" and "event_type" in value and "event_data" in value
     )
@@ -100,4 +97,4 @@ def _unknown(field: str, change: JsonObject, place: ItemContext, entry_time: obj
         event_id = ids.of_story_insights(media_id, scalar_id(entry_time))
     else:
         event_id = ids.of_unknown(base["account_id"], change)
-    return Unknown(**base, event_id=event_id, topic=field[:MAX_TOPIC_CHARS] or None)
+    return Unknown(kind="unknown", **base, event_id=event_id, topic=field[:MAX_TOPIC_CHARS] or None)

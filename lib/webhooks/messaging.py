@@ -1,10 +1,7 @@
-"""One item of `messaging` or `standby` to one event.
-
-Knows what each kind holds. Must not know who is who (`parse_subject`), the envelope, or the clock.
-"""
+"""One item of `messaging` or `standby` → one event: what each kind holds."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from lib.events import ids
 from lib.events.model import (
@@ -12,6 +9,7 @@ from lib.events.model import (
     Edit,
     Event,
     Handover,
+    JsonObject,
     Message,
     Optin,
     Postback,
@@ -27,7 +25,6 @@ from lib.events.model import (
 from lib.webhooks.participants import ItemContext, ParsedItem, resolve
 from lib.webhooks.payload import (
     MAX_TOPIC_CHARS,
-    JsonObject,
     count,
     flag,
     json_object,
@@ -38,11 +35,11 @@ from lib.webhooks.payload import (
 )
 
 
-def parse_messaging(item: JsonObject, place: ItemContext) -> Event:
-    """The one event a clean `item` is; `Unknown` where it lacks what its kind needs. Never raises."""
-    subject = resolve(item, place)
-    build = _BUILDERS.get(subject.key)
-    return (build(subject) if build else None) or _unknown(subject)
+def parse_messaging(item: JsonObject, context: ItemContext) -> Event:
+    """Returns the event in a clean `item`, or `Unknown` if the item lacks a field that its kind needs. Never raises."""
+    parsed = resolve(item, context)
+    build = _BUILDERS.get(parsed.key)
+    return (build(parsed) if build else None) or _unknown(parsed)
 
 
 class _Content(TypedDict):
@@ -56,23 +53,23 @@ class _Content(TypedDict):
     is_ephemeral: bool
 
 
-def _message(subject: ParsedItem) -> Event | None:
-    """Where several flags are set: deleted, then echo, then unsupported."""
-    body, base = subject.body, subject.base
+def _message(parsed: ParsedItem) -> Event | None:
+    """Of several flags the first of these counts: deleted, echo, unsupported."""
+    body, base = parsed.body, parsed.base
     mid = scalar_id(body.get("mid"))
     if mid is None:
         return None
     is_echo = flag(body.get("is_echo"))
     if flag(body.get("is_deleted")):
-        return Unsend(**base, event_id=ids.of_unsend(mid), mid=mid, is_echo=is_echo)
-    content = _content(mid, subject)
+        return Unsend(kind="unsend", **base, event_id=ids.of_unsend(mid), mid=mid, is_echo=is_echo)
+    content = _content(mid, parsed)
     if is_echo:
-        return Echo(**base, **content, event_id=ids.of_message(mid))
-    return Message(**base, **content, event_id=ids.of_message(mid))
+        return Echo(kind="echo", **base, **content, event_id=ids.of_message(mid))
+    return Message(kind="message", **base, **content, event_id=ids.of_message(mid))
 
 
-def _content(mid: str, subject: ParsedItem) -> _Content:
-    body = subject.body
+def _content(mid: str, parsed: ParsedItem) -> _Content:
+    body = parsed.body
     attachments = json_objects(body.get("attachments"))
     quick_reply = json_object(body.get("quick_reply"))
     return _Content(
@@ -81,7 +78,7 @@ def _content(mid: str, subject: ParsedItem) -> _Content:
         attachments=attachments,
         reply_to=_reply_to(body.get("reply_to")),
         quick_reply=None if quick_reply is None else QuickReply(payload=text(quick_reply.get("payload"))),
-        referral=_inner_referral(subject),
+        referral=_inner_referral(parsed),
         is_unsupported=flag(body.get("is_unsupported")),
         is_ephemeral=any(each.get("type") == "ephemeral" for each in attachments),
     )
@@ -99,76 +96,82 @@ def _reply_to(value: object) -> ReplyTo | None:
     return ReplyTo(mid=mid, story=Story(id=scalar_id(story.get("id")), url=text(story.get("url"))))
 
 
-def _inner_referral(subject: ParsedItem) -> JsonObject | None:
-    """The referral of a message or postback: inside it, or beside it on the item."""
-    inside = json_object(subject.body.get("referral"))
-    return inside if inside is not None else json_object(subject.item.get("referral"))
+def _inner_referral(parsed: ParsedItem) -> JsonObject | None:
+    """Returns the referral of a message or postback, from inside its body or from the item around it."""
+    inside = json_object(parsed.body.get("referral"))
+    return inside if inside is not None else json_object(parsed.item.get("referral"))
 
 
-def _edit(subject: ParsedItem) -> Event | None:
-    body = subject.body
+def _edit(parsed: ParsedItem) -> Event | None:
+    body = parsed.body
     mid, num_edit = scalar_id(body.get("mid")), count(body.get("num_edit"))
     if mid is None:
         return None
     as_written = scalar_id(body.get("num_edit")) if num_edit is None else str(num_edit)
-    event_id = ids.of_edit(mid, as_written, subject.origin)
-    return Edit(**subject.base, event_id=event_id, mid=mid, text=text(body.get("text")), num_edit=num_edit)
+    event_id = ids.of_edit(mid, as_written, item=parsed.item)
+    return Edit(kind="edit", **parsed.base, event_id=event_id, mid=mid, text=text(body.get("text")), num_edit=num_edit)
 
 
 _ACTIONS: dict[str, Literal["react", "unreact"]] = {"react": "react", "unreact": "unreact"}
 
 
-def _reaction(subject: ParsedItem) -> Event | None:
-    body = subject.body
+def _reaction(parsed: ParsedItem) -> Event | None:
+    body = parsed.body
     mid, action = scalar_id(body.get("mid")), _action(body)
     if mid is None or action is None:
         return None
     return Reaction(
-        **subject.base,
-        event_id=ids.of_reaction(mid, action, subject.origin),
+        kind="reaction",
+        **parsed.base,
+        event_id=ids.of_reaction(mid, action, sender_id=parsed.sender_id, at_ms=parsed.at_ms),
         mid=mid,
         action=action,
-        actor_id=subject.origin.sender_id or ids.ABSENT,
+        actor_id=parsed.sender_id or ids.ABSENT,
         reaction=text(body.get("reaction")),
         emoji=text(body.get("emoji")),
     )
 
 
 def _action(body: JsonObject) -> Literal["react", "unreact"] | None:
-    """Without an action, a name or an emoji makes it a reaction; nothing at all may as well be the end of one."""
+    """Without an action, a name or an emoji makes the item a reaction. Without either, it may be the end of one."""
     if body.get("action") is None:
         return "react" if text(body.get("reaction")) or text(body.get("emoji")) else None
     return _ACTIONS.get(text(body.get("action")) or "")
 
 
-def _postback(subject: ParsedItem) -> Event:
-    body = subject.body
+def _postback(parsed: ParsedItem) -> Event:
+    body = parsed.body
     mid = scalar_id(body.get("mid"))
     return Postback(
-        **subject.base,
-        event_id=ids.of_postback(mid, subject.origin),
+        kind="postback",
+        **parsed.base,
+        event_id=ids.of_postback(mid) if mid is not None else _item_id("pb", parsed),
         mid=mid,
         title=text(body.get("title")),
         payload=text(body.get("payload")),
-        referral=_inner_referral(subject),
+        referral=_inner_referral(parsed),
     )
 
 
-def _read(subject: ParsedItem) -> Event:
-    mid = scalar_id(subject.body.get("mid"))
+def _read(parsed: ParsedItem) -> Event:
+    mid = scalar_id(parsed.body.get("mid"))
     return Read(
-        **subject.base,
-        event_id=ids.of_read(mid, subject.origin),
+        kind="read",
+        **parsed.base,
+        event_id=ids.of_read(
+            mid, account_id=parsed.account_id, sender_id=parsed.sender_id, at_ms=parsed.at_ms, item=parsed.item
+        ),
         mid=mid,
-        watermark=time_ms(subject.body.get("watermark")),
+        watermark=time_ms(parsed.body.get("watermark")),
     )
 
 
-def _referral(subject: ParsedItem) -> Event:
-    body = subject.body
+def _referral(parsed: ParsedItem) -> Event:
+    body = parsed.body
     return Referral(
-        **subject.base,
-        event_id=ids.of_other("referral", subject.origin),
+        kind="referral",
+        **parsed.base,
+        event_id=_item_id("referral", parsed),
         referral=body,
         ref=text(body.get("ref")),
         source=text(body.get("source")),
@@ -176,11 +179,12 @@ def _referral(subject: ParsedItem) -> Event:
     )
 
 
-def _optin(subject: ParsedItem) -> Event:
-    body = subject.body
+def _optin(parsed: ParsedItem) -> Event:
+    body = parsed.body
     return Optin(
-        **subject.base,
-        event_id=ids.of_other("optin", subject.origin),
+        kind="optin",
+        **parsed.base,
+        event_id=_item_id("optin", parsed),
         type=text(body.get("type")),
         ref=text(body.get("ref")),
         payload=text(body.get("payload")),
@@ -195,12 +199,13 @@ _HANDOVERS: dict[str, Literal["pass", "take", "request", "app_roles"]] = {
 }
 
 
-def _handover(subject: ParsedItem) -> Event:
-    """App ids are strings or numbers. The roles themselves stay in `raw`: they have two shapes."""
-    body, action = subject.body, _HANDOVERS[subject.key]
+def _handover(parsed: ParsedItem) -> Event:
+    """App ids come as strings or numbers. The roles themselves stay in `raw`, as Meta gives them two shapes."""
+    body, action = parsed.body, _HANDOVERS[parsed.key]
     return Handover(
-        **subject.base,
-        event_id=ids.of_other("app_roles" if action == "app_roles" else "handover", subject.origin),
+        kind="handover",
+        **parsed.base,
+        event_id=_item_id("app_roles" if action == "app_roles" else "handover", parsed),
         action=action,
         new_owner_app_id=scalar_id(body.get("new_owner_app_id")),
         previous_owner_app_id=scalar_id(body.get("previous_owner_app_id")),
@@ -215,12 +220,21 @@ _UNKNOWN_KINDS: dict[str, Literal["policy", "feedback"]] = {
 }
 
 
-def _unknown(subject: ParsedItem) -> Event:
-    kind = _UNKNOWN_KINDS.get(subject.key)
-    account_id, item = subject.base["account_id"], subject.item
-    event_id = ids.of_other(kind, subject.origin) if kind else ids.of_unknown(account_id, item)
-    topic = subject.key.removeprefix("?")[:MAX_TOPIC_CHARS]
-    return Unknown(**subject.base, event_id=event_id, topic=topic or None)
+def _unknown(parsed: ParsedItem) -> Event:
+    kind = _UNKNOWN_KINDS.get(parsed.key)
+    event_id = _item_id(kind, parsed) if kind else ids.of_unknown(parsed.account_id, parsed.item)
+    topic = parsed.key.removeprefix("?")[:MAX_TOPIC_CHARS]
+    return Unknown(kind="unknown", **parsed.base, event_id=event_id, topic=topic or None)
+
+
+_ItemNamespace: TypeAlias = Literal["pb", "referral", "optin", "handover", "app_roles", "policy", "feedback"]
+
+
+def _item_id(namespace: _ItemNamespace, parsed: ParsedItem) -> str:
+    """Returns the id of an item to which Meta gives none."""
+    return ids.of_item(
+        namespace, account_id=parsed.account_id, sender_id=parsed.sender_id, at_ms=parsed.at_ms, item=parsed.item
+    )
 
 
 _BUILDERS: dict[str, Callable[[ParsedItem], Event | None]] = {

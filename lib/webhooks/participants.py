@@ -1,27 +1,25 @@
-"""An item of `messaging` taken apart: what it is about, who is who in it, and when it happened.
+"""Who is who in an item of `messaging`, what the item is about, and when it happened."""
 
-Knows what all kinds have in common. Must not know what any one kind holds, the envelope, or the clock.
-"""
-
-from typing import Any, NamedTuple, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, TypedDict
 
 from lib.events import ids
-from lib.events.model import Direction
+from lib.events.model import Direction, JsonObject
 from lib.webhooks.payload import (
     EVENT_KEYS,
     ITEM_KEYS,
     TEST_ENTRY_ID,
     TEST_MID,
     TEST_PARTIES,
-    JsonObject,
     flag,
     party_id,
     time_ms,
 )
 
 
-class ItemContext(NamedTuple):
-    """Where an item was found. `fallback_ms` is its time when it names none itself; `raw` what to keep."""
+@dataclass(frozen=True, slots=True)
+class ItemContext:
+    """Where an item was found. `fallback_ms` is its time if it names none itself; `raw` is what to keep."""
 
     account_id: str | None
     received_at: int
@@ -29,9 +27,13 @@ class ItemContext(NamedTuple):
     raw: JsonObject
     standby: bool = False
 
+    def under(self, *, standby: bool) -> "ItemContext":
+        """Returns the context of an item under `standby`, or not."""
+        return replace(self, standby=standby)
+
 
 class Base(TypedDict):
-    """What every event has but its id; see `events.EventBase`."""
+    """The fields of every event but its kind and id; see `events.model.EventBase`."""
 
     account_id: str
     contact_id: str | None
@@ -44,49 +46,59 @@ class Base(TypedDict):
     is_self: bool
 
 
-class ParsedItem(NamedTuple):
-    """An item taken apart: `body` is what it holds under `key`."""
+@dataclass(frozen=True, slots=True)
+class ParsedItem:
+    """An item, resolved. `body` is the value under `key`; `at_ms` is the item's own timestamp."""
 
     key: str
     body: JsonObject
     item: JsonObject
-    origin: ids.Origin
+    sender_id: str | None
+    at_ms: int | None
     base: Base
+
+    @property
+    def account_id(self) -> str:
+        """Our account."""
+        return self.base["account_id"]
 
 
 def wraps_messaging(value: JsonObject) -> bool:
-    """Whether the value of a change is a messaging item: the dashboard, and some apps, get them so.
+    """Returns whether the value of a change is a messaging item: the dashboard, and some apps, get such.
 
-    By its parties or by what it is about, for a test of the dashboard lacks the one, a new event the other.
+    Recognised by `sender`/`recipient` or by a known event key: dashboard tests lack the former, new event types the
+    latter.
     """
     return any(isinstance(value.get(key), dict) for key in ("sender", "recipient", *EVENT_KEYS))
 
 
-def resolve(item: JsonObject, place: ItemContext) -> ParsedItem:
+def resolve(item: JsonObject, context: ItemContext) -> ParsedItem:
+    """Returns who is who in `item`, and what it is about."""
     key, body = _topic_of(item)
     sender, recipient = party_id(item.get("sender")), party_id(item.get("recipient"))
     is_self = flag(item.get("is_self")) or flag(body.get("is_self"))
-    # The flags are for where `entry.id` is the account's app-scoped id, and matches no party.
-    by_account = is_self or flag(body.get("is_echo")) or (sender is not None and sender == place.account_id)
+    # The flags matter where `entry.id` is the account's app-scoped id, which matches no party.
+    by_account = is_self or flag(body.get("is_echo")) or (sender is not None and sender == context.account_id)
     direction: Direction = "outbound" if by_account else "inbound"
-    account_id = place.account_id or (recipient if direction == "inbound" else sender) or ids.ABSENT
+    account_id = context.account_id or (recipient if direction == "inbound" else sender) or ids.ABSENT
     at_ms = time_ms(item.get("timestamp"))
+    is_test = context.account_id == TEST_ENTRY_ID or (sender, recipient) == TEST_PARTIES or body.get("mid") == TEST_MID
     base = Base(
         account_id=account_id,
         contact_id=_contact(account_id, sender, recipient, direction),
         direction=direction,
-        occurred_at=place.fallback_ms if at_ms is None else at_ms,
-        received_at=place.received_at,
-        raw=place.raw,
-        standby=place.standby,
-        is_test=place.account_id == TEST_ENTRY_ID or (sender, recipient) == TEST_PARTIES or body.get("mid") == TEST_MID,
+        occurred_at=context.fallback_ms if at_ms is None else at_ms,
+        received_at=context.received_at,
+        raw=context.raw,
+        standby=context.standby,
+        is_test=is_test,
         is_self=is_self,
     )
-    return ParsedItem(key, body, item, ids.Origin(account_id, sender, at_ms, item), base)
+    return ParsedItem(key, body, item, sender, at_ms, base)
 
 
 def _topic_of(item: JsonObject) -> tuple[str, JsonObject]:
-    """What the item is about: the first known key that holds something to read, else a name for it."""
+    """Returns the first known key that holds something to read, with its value; else a name for the item."""
     for key in EVENT_KEYS:
         value = item.get(key)
         if isinstance(value, dict):
@@ -99,7 +111,7 @@ def _topic_of(item: JsonObject) -> tuple[str, JsonObject]:
 
 
 def _unreadable(key: str) -> str:
-    """A topic that no builder answers to, for a key that holds nothing to read."""
+    """Returns a topic that no builder answers to, for a key that holds nothing to read."""
     return f"?{key}"
 
 

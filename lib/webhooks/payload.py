@@ -1,17 +1,24 @@
-"""Meta's wire format: the envelope, the names in it, and readers that forgive every shape.
+"""Meta's wire format: the envelope, the names in it, and tolerant readers.
 
-Knows the JSON Meta posts (Meta, "Webhooks from Meta" and "Instagram Platform: Webhooks"). Must not know
-our events, their ids, or the clock. The readers take clean values (`lib.clean`) and never raise.
+Source: Meta, "Webhooks from Meta" and "Instagram Platform: Webhooks". Only the envelope is modelled: below it Meta
+sends several shapes of everything, and no shape may be refused. The readers take clean values (`core.safe_json`) and
+never raise.
 """
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, TypeAlias
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
+from pydantic import Field, TypeAdapter, ValidationError
+
+from lib.core.model import Model, invalid_payload
 from lib.core.safe_json import clean
+from lib.errors.exceptions import InvalidPayload
+from lib.events.model import JsonObject
 
-JsonObject: TypeAlias = dict[str, Any]
 Container: TypeAlias = Literal["messaging", "standby", "changes", "entry"]
 
 OBJECT = "instagram"
@@ -32,10 +39,10 @@ EVENT_KEYS = (
     "response_feedback",
     "delivery",
 )
-"""What a messaging item may be about, first wins: a message that also names a referral is a message."""
+"""What a messaging item may be about. The first key wins: a message that also has a referral is a message."""
 
 ITEM_KEYS = frozenset({"sender", "recipient", "timestamp", "is_self"})
-"""What a messaging item has besides the thing it is about."""
+"""The fields of a messaging item beside the thing it is about."""
 
 TEST_ENTRY_ID = "0"
 TEST_PARTIES = ("12334", "23245")
@@ -49,10 +56,10 @@ TEST_STORY_INSIGHTS: JsonObject = {
     "exits": 3,
     "replies": 0,
 }
-"""What the App Dashboard's "Test" button sends, the same for everybody."""
+"""The values that the App Dashboard's "Test" button sends to everybody."""
 
 MAX_ID_BYTES = 512
-"""Three times what Meta's longest ids have, and three of them fit one key of a Postgres index (2704 bytes)."""
+"""Three times the length of Meta's longest ids. Three such ids fit one key of a Postgres index (2704 bytes)."""
 
 MAX_TOPIC_CHARS = 255
 
@@ -65,11 +72,24 @@ _MAX_COUNT = 2**31 - 1
 _MAX_ISO_CHARS = 40
 
 
-class Item(NamedTuple):
-    """One thing a webhook says. `entry_time` is when Meta *sent* it: another one at each redelivery.
+class Envelope(Model):
+    """One webhook body, as far as it has to have a shape. Without `entry` it holds nothing."""
 
-    `container` is the array it came in; `entry` for an entry that has none of the arrays we know.
-    `value` is as received, not yet clean.
+    object: Any = None
+    entry: list[Any] = Field(default=[])
+
+
+@cache
+def _envelopes() -> TypeAdapter[list[Envelope]]:
+    return TypeAdapter(list[Envelope])
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing a webhook says. `entry_time` is when Meta *sent* it: each redelivery has another one.
+
+    `container` is the array that held the item, or `entry` if the entry has no array we know. `value` is as received,
+    not yet clean.
     """
 
     container: Container
@@ -78,11 +98,27 @@ class Item(NamedTuple):
     value: object
 
 
-def walk(payload: object) -> tuple[list[Item], int]:
-    """Every item of a webhook body in order, and how many things in it are none of ours.
+def check_envelope(payload: object) -> None:
+    """Raises `InvalidPayload`, with the path of the field, if `payload` has no envelope that `walk` can read.
 
-    An entry gives its `messaging`, then `standby`, then `changes`, then what lies flat on it. A body is an
-    object or, as some of Meta's pages print it, an array of such. Not ours are the items of another
+    Only the top level and `entry` count. Everything below is kept as it is.
+    """
+    if not isinstance(payload, dict | list):
+        raise InvalidPayload("$", "Input should be an object or an array of objects")
+    try:
+        if isinstance(payload, list):
+            _envelopes().validate_python(payload)
+        else:
+            Envelope.model_validate(payload)
+    except ValidationError as error:
+        raise invalid_payload(error) from None
+
+
+def walk(payload: object) -> tuple[list[Item], int]:
+    """Returns the items of a webhook body in order, and the count of things in it that are not ours.
+
+    An entry gives its `messaging`, then `standby`, then `changes`, then the change that lies flat on the entry. A body
+    is an object or, as some of Meta's pages print it, an array of objects. Not ours are the items of another
     `object`, bodies with neither our `object` nor an entry, and entries that are no object.
     """
     items: list[Item] = []
@@ -123,7 +159,7 @@ def _items_of(entry: JsonObject) -> Iterator[Item]:
 
 
 def scalar_id(value: object) -> str | None:
-    """An id as a string: a 2021 capture has JSON numbers. None when empty, too long, or no scalar."""
+    """Returns an id as a string (a capture of 2021 has JSON numbers), or None if empty, too long or no scalar."""
     if isinstance(value, str):
         fits = len(value) <= MAX_ID_BYTES and (value.isascii() or len(value.encode()) <= MAX_ID_BYTES)
         return value if value and fits else None
@@ -136,34 +172,34 @@ def scalar_id(value: object) -> str | None:
 
 
 def party_id(value: object) -> str | None:
-    """The id of a `sender`, `recipient` or `from`; None when it names nobody."""
+    """Returns the id of a `sender`, `recipient` or `from`, or None if it names nobody."""
     return scalar_id(value.get("id")) if isinstance(value, dict) else scalar_id(value)
 
 
 def text(value: object) -> str | None:
-    """A string as it is, spaces and all; None for anything else."""
+    """Returns a string as it is, with its spaces, or None for anything else."""
     return value if isinstance(value, str) else None
 
 
 def json_object(value: object) -> JsonObject | None:
-    """An object as it is; None for anything else."""
+    """Returns an object as it is, or None for anything else."""
     return value if isinstance(value, dict) else None
 
 
 def json_objects(value: object) -> list[JsonObject]:
-    """The objects of an array; one object stands for an array of one."""
+    """Returns the objects of an array. One object counts as an array of one."""
     if isinstance(value, dict):
         return [value]
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def flag(value: object) -> bool:
-    """True for `true`, 1 and "true": a flag may also be present and false."""
+    """Returns whether a flag is set: `true`, 1 or "true". A flag may be present and false."""
     return value is True or value == 1 or (isinstance(value, str) and value.lower() == "true")
 
 
 def count(value: object) -> int | None:
-    """A small whole number, also as a string (`num_edit` comes both ways)."""
+    """Returns a small whole number, or None. It may come as a string (`num_edit` comes both ways)."""
     if isinstance(value, str):
         value = int(value) if _DIGITS.fullmatch(value) else None
     if isinstance(value, float) and value.is_integer():
@@ -174,7 +210,7 @@ def count(value: object) -> int | None:
 
 
 def time_ms(value: object) -> int | None:
-    """A time in milliseconds since the epoch, or None where it is unusable: not after 1970, past 2099.
+    """Returns a time in milliseconds since the epoch, or None if it is not between 1970 and 2099.
 
     Meta writes milliseconds in `messaging`, seconds in `changes`, seconds in a string from the dashboard,
     and ISO 8601 (`2021-09-08T06:34:04+0000`) in older bodies; the magnitude tells seconds from milliseconds.

@@ -7,19 +7,18 @@ to do without it. Must not know the database, nor what becomes of what was read.
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-
+from lib.core.model import Model
 from lib.events.ids import ABSENT
-from lib.events.model import Event, Unknown
+from lib.events.model import Event, JsonObject, Unknown
 from lib.webhooks.parser import parse_webhook
-from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS, OBJECT, Container, JsonObject
+from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS, OBJECT, Container
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OF_MESSAGING = ITEM_KEYS.union(EVENT_KEYS)
 _OF_ENTRY = frozenset({"id", "time", "messaging", "standby", "changes"})
 
 
-class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerRow(Model):
     """What a row of `events` says beside its raw item, as far as it takes to read the item again."""
 
     event_id: str
@@ -32,7 +31,7 @@ class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
-class ArchivedEvent(LedgerRow, frozen=True, kw_only=True):
+class ArchivedEvent(LedgerRow):
     """A row with its raw item. `recorded_at` and `event_id` are its place in the archive's order."""
 
     raw: dict[str, Any]
@@ -50,12 +49,12 @@ def reparse(row: ArchivedEvent) -> Event | None:
     if len(events) != 1:
         return None  # an array that nobody knew, and that holds several items: a row is one event
     [event] = events
-    if isinstance(event, Unknown) and row.kind != Unknown.kind:
+    if isinstance(event, Unknown) and row.kind != "unknown":
         # What was understood once is not forgotten. Only an event that was handed to the ingest endpoint with a
         # raw item of its own making comes here.
         return None
-    event = msgspec.structs.replace(event, received_at=_ms(row.received_at))
-    return msgspec.structs.replace(event, event_id=row.event_id) if event.kind == row.kind else event
+    as_it_was = {"received_at": _ms(row.received_at)} | ({"event_id": row.event_id} if event.kind == row.kind else {})
+    return event.model_copy(update=as_it_was)
 
 
 def _webhook(row: ArchivedEvent) -> JsonObject:

@@ -1,23 +1,19 @@
-"""The body of a webhook: bytes to a JSON value with a usable envelope.
-
-Pure. Knows what is refused before anything is looked at. Must not know Meta's items (`parse`).
-"""
+"""The body of a webhook: bytes → JSON with a usable envelope."""
 
 from lib.core.safe_json import decode_json
 from lib.errors.exceptions import BadJson, InvalidPayload
-from lib.webhooks.parser import check_envelope
+from lib.webhooks.payload import check_envelope
 
 
 def read_payload(body: bytes) -> object:
-    """The payload in `body`. Raises `InvalidPayload`, with the path of the field, for what is not JSON in UTF-8,
-    nested absurdly deep, or has no envelope.
+    """Returns the payload in `body`.
+
+    Raises `InvalidPayload`, with the path of the field, if the body is not JSON in UTF-8, is nested too deep, or has
+    no envelope.
     """
     try:
         payload = decode_json(body)
     except BadJson as error:
         raise InvalidPayload(error.path, error.message) from None
-    complaint = check_envelope(payload)
-    if complaint is not None:
-        path, _, message = complaint.partition(": ")
-        raise InvalidPayload(path, message)
+    check_envelope(payload)
     return payload

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import httpx
 
-from dev.functions import find_functions
+from dev.functions import find_public_paths
 from dev.stack.config import ROOT
 from lib.container import container
 
@@ -20,7 +20,7 @@ class Inside:
     """All functions, loaded; their settings are in the environment."""
 
     def __init__(self) -> None:
-        self._functions = find_functions(ROOT)
+        self._functions = {path: public.function for path, public in find_public_paths(ROOT).items()}
         self._runner = asyncio.Runner()
         self._clients = {
             path: httpx.AsyncClient(transport=httpx.ASGITransport(function.load()), base_url=HOST)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from psycopg import sql
 
-from dev.functions import find_functions
+from dev.functions import find_public_paths
 from dev.stack.config import ROOT
 from tests.fuzz.callers import FORMS, Who, form, shown
 from tests.world import TABLES, World
@@ -20,7 +20,7 @@ EVERY = 1000
 
 ALL_TABLES = (*(("public", table) for table in (*TABLES, "erasures")), ("ingestion", "erased_people"))
 
-MAX_DURATION_S = {path: function.max_duration_s for path, function in find_functions(ROOT).items()}
+MAX_DURATION_S = {path: public.function.max_duration_s for path, public in find_public_paths(ROOT).items()}
 """What takes longer hangs: the platform would cut it off."""
 
 

@@ -1,18 +1,18 @@
 """docs/openapi.yaml is valid, whole, and true to the code as far as that can be told without a request."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import httpx
 import jsonschema
 import openapi_spec_validator
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from starlette.applications import Starlette
-from starlette.routing import Route
 
 from dev import openapi
-from dev.functions import find_functions
+from dev.functions import find_functions, find_public_paths
 from dev.stack.config import ROOT
 from tests.fuzz.mutations import EVENTS
 
@@ -30,17 +30,38 @@ def test_its_schemas_are_those_of_the_code() -> None:
 
 def test_it_has_the_routes_of_api_and_vercel_json_and_no_other() -> None:
     deployed = json.loads((ROOT / "vercel.json").read_text("utf-8"))["functions"]
-    assert set(DESCRIPTION["paths"]) == set(find_functions(ROOT))
-    assert set(DESCRIPTION["paths"]) == {"/" + file.removesuffix(".py") for file in deployed}
+    public = find_public_paths(ROOT)
+    assert set(DESCRIPTION["paths"]) == set(public)
+    assert {each.function.path for each in public.values()} == {"/" + file.removesuffix(".py") for file in deployed}
 
 
 def test_each_route_has_the_methods_of_its_function() -> None:
-    for path, function in find_functions(ROOT).items():
-        app = function.load()
-        assert isinstance(app, Starlette)
-        served = {method.lower() for route in app.routes if isinstance(route, Route) for method in route.methods or ()}
-        # What answers to GET answers to HEAD.
-        assert {method for method in DESCRIPTION["paths"][path] if method in METHODS} == served - {"head"}, path
+    for path, public in find_public_paths(ROOT).items():
+        app: Any = public.function.load()
+        handlers = app.routes.get("") or app.routes[path.rpartition("/")[2]]
+        served = {method.lower() for method in handlers}
+        assert {method for method in DESCRIPTION["paths"][path] if method in METHODS} == served, path
+
+
+def test_each_route_of_a_function_has_its_rewrite() -> None:
+    public = find_public_paths(ROOT)
+    for function in find_functions(ROOT).values():
+        routes: Mapping[str, object] = function.load().routes  # type: ignore[attr-defined]
+        paths = {path for path, each in public.items() if each.function.path == function.path}
+        assert paths == {f"{function.path}/{route}" if route else function.path for route in routes}
+
+
+def test_a_route_is_found_by_the_parameter_of_its_rewrite_too() -> None:
+    """If the platform passed the function's own path on, and not the public one."""
+    public = find_public_paths(ROOT)["/api/cron/sweep"]
+    transport = httpx.ASGITransport(public.function.load())
+
+    async def answer(url: str) -> httpx.Response:
+        async with httpx.AsyncClient(transport=transport, base_url="http://functions.example") as client:
+            return await client.get(url)
+
+    assert asyncio.run(answer(f"/api/cron?{public.query}")).status_code in (401, 503)
+    assert asyncio.run(answer("/api/cron")).json()["error"]["code"] == "not_found"
 
 
 def test_every_sample_is_an_event_of_the_schema() -> None:

@@ -12,15 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from email.utils import formatdate
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import httpx
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from postgrest import APIError
 from postgrest.exceptions import APIErrorFromJSON, generate_default_error_message
+from pydantic import Field, TypeAdapter, ValidationError
 from qstash.errors import (
     DailyMessageLimitExceededError,
     QStashError,
@@ -30,6 +30,7 @@ from qstash.errors import (
 from qstash.http import raise_for_non_ok_status
 from starlette.requests import ClientDisconnect
 
+from lib.core.model import Model, invalid_payload
 from lib.errors import classify as errors
 from lib.errors.classify import classify
 from lib.errors.exceptions import (
@@ -46,8 +47,9 @@ from lib.errors.exceptions import (
     UnreadableAnswer,
 )
 from lib.errors.graph_codes import BY_CODE, BY_SUBCODE
-from lib.errors.tables import BY_DATABASE_CODE, BY_TYPE
+from lib.errors.tables import BY_CLASS, BY_DATABASE_CODE, BY_NAME
 from lib.errors.verdict import Verdict
+from lib.graph.usage import longest_regain_s, read_usage
 from tests.parse.strategies import json_values
 
 SECRET = "Zq7-pssst-dear-diary"
@@ -290,7 +292,10 @@ def usage(*minutes: object) -> str:
 )
 def test_a_rate_limit_of_meta_says_how_long_to_wait(headers: dict[str, str], retry_after: float | None) -> None:
     for given_headers in (headers, httpx.Headers(headers)):
-        limited = GraphError.from_response(400, given_headers, {"error": {"code": 80002}}, is_send=True)
+        regain_s = longest_regain_s(read_usage({name.lower(): value for name, value in given_headers.items()}, now_s=0))
+        limited = GraphError.from_response(
+            400, given_headers, {"error": {"code": 80002}}, is_send=True, regain_s=regain_s
+        )
         assert classify(limited).retry_after == retry_after
 
 
@@ -507,7 +512,7 @@ def caught(action: Callable[[], object]) -> BaseException:
 
 
 def wrong_shape() -> object:
-    return msgspec.json.decode(b'"x"', type=int)
+    return TypeAdapter(int).validate_json(b'"x"')
 
 
 RETRYABLE_EXCEPTIONS: list[tuple[BaseException, str]] = [
@@ -547,7 +552,7 @@ RETRYABLE_EXCEPTIONS: list[tuple[BaseException, str]] = [
 ]
 PERMANENT_EXCEPTIONS: list[tuple[BaseException, str, int]] = [
     (caught(lambda: json.loads("{" + SECRET)), "invalid_payload", 400),
-    (caught(lambda: msgspec.json.decode(b"{x")), "invalid_payload", 400),
+    (caught(lambda: TypeAdapter(int).validate_json(b"{x")), "invalid_payload", 400),
     (caught(wrong_shape), "invalid_payload", 400),
     (caught(lambda: b"\xff".decode("utf-8")), "invalid_payload", 400),
     (BadJson("$.text", "not UTF-8"), "invalid_payload", 400),
@@ -614,17 +619,36 @@ def test_an_invalid_payload_names_its_field() -> None:
     assert classify(InvalidPayload(None, "not JSON")).message == "not JSON"
 
 
-class Kind(msgspec.Struct, tag="made up"):
-    """Quoted by msgspec where the tag is another."""
+class MadeUp(Model):
+    """pydantic quotes the kind where it is another."""
+
+    kind: Literal["made up"]
+
+
+class Other(Model):
+    """The other of two kinds."""
+
+    kind: Literal["other"]
 
 
 @pytest.mark.parametrize("value", [SECRET, f"it's {SECRET}", f"'{SECRET}' \"{SECRET}\"", f"a\n'{SECRET}"])
-@pytest.mark.parametrize("shape", [Kind, Literal["made up"]])
+@pytest.mark.parametrize(
+    "shape", [MadeUp, Literal["made up"], Annotated[MadeUp | Other, Field(discriminator="kind")], int, list[MadeUp]]
+)
 def test_an_invalid_payload_does_not_quote_the_value(value: str, shape: Any) -> None:
-    message = str(caught(lambda: msgspec.convert({"type": value} if shape is Kind else value, shape)))
+    error = caught(lambda: TypeAdapter(shape).validate_python({"kind": value}))
+    other = caught(lambda: TypeAdapter(shape).validate_python(value))
 
-    assert SECRET in message
-    assert SECRET not in classify(InvalidPayload("$.kind", message)).message
+    assert isinstance(error, ValidationError)
+    assert isinstance(other, ValidationError)
+    for each in (error, other):
+        assert SECRET not in classify(invalid_payload(each)).message
+
+
+def test_an_invalid_payload_says_which_values_are_expected() -> None:
+    error = caught(lambda: TypeAdapter(Literal["react", "unreact"]).validate_python("x"))
+    assert isinstance(error, ValidationError)
+    assert classify(invalid_payload(error)).message == "$: Input should be `react` or `unreact`"
 
 
 def test_bad_configuration_says_of_each_setting_what_is_wrong() -> None:
@@ -773,7 +797,7 @@ def test_every_code_is_documented() -> None:
     }
     met |= {classify(answered(*row[:3], is_send=True)).code for row in GRAPH_ROWS}
     met |= {meaning.code for meaning in (*BY_CODE.values(), *BY_SUBCODE.values())}
-    met |= {verdict.code for verdict in (*BY_TYPE.values(), *BY_DATABASE_CODE.values())}
+    met |= {verdict.code for verdict in (*BY_CLASS.values(), *BY_NAME.values(), *BY_DATABASE_CODE.values())}
     met |= {f"{source}_{end}" for source in ("http", "qstash", "database") for end in ("refused", "unavailable")}
     met |= {f"{source}_rate_limited" for source in ("http", "qstash", "database")}
     met |= {classify(QueueRejected(None, "x")).code}

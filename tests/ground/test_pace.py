@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.graph.usage import HOLD_S, Usage, read_usage
+from lib.graph.usage import BELIEVED_S, Usage, read_usage
 from lib.processing.rate_limit import HOLD_FROM, SLOW_FROM, Limit, hold_s, limits_at
 
 PERCENT = st.floats(0, 200)
@@ -43,8 +43,8 @@ def test_just_below_the_hold_a_send_takes_several_seconds() -> None:
 @given(PERCENT)
 def test_there_is_a_hold_from_ninety_five_percent_on_for_a_minute(percent: float) -> None:
     usage = [Usage(percent, 100.0)]
-    assert hold_s(usage, now_s=100.0) == (HOLD_S if percent >= HOLD_FROM else 0.0)
-    assert hold_s(usage, now_s=100.0 + HOLD_S) == 0.0
+    assert hold_s(usage, now_s=100.0) == (BELIEVED_S if percent >= HOLD_FROM else 0.0)
+    assert hold_s(usage, now_s=100.0 + BELIEVED_S) == 0.0
 
 
 def test_the_hold_lasts_as_long_as_meta_says() -> None:
@@ -58,7 +58,7 @@ def test_of_several_limits_the_longest_hold_counts() -> None:
 
 @given(PERCENT)
 def test_a_percentage_is_forgotten_after_a_minute(percent: float) -> None:
-    assert limits(percent, later_s=HOLD_S) == Limit(40, 1.0)
+    assert limits(percent, later_s=BELIEVED_S) == Limit(40, 1.0)
 
 
 def test_the_highest_of_metas_percentages_counts() -> None:

@@ -3,17 +3,20 @@
 import re
 from typing import Any, get_args
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib.core.settings import load
+from lib.database import read_answer
 from lib.events.model import Event
-from lib.replies.message import Attachment, Choice, filled_in, render
+from lib.processing.planner import Plan, plan_effects
+from lib.replies.message import Attachment, Choice, fill_in, render
 from lib.replies.patterns import Match, Pattern, Patterns, normal
 from lib.replies.rules import Rule, RuleBook, Trigger, may_be_answered
 from lib.webhooks.parser import parse_webhook
 from tests.builders import comment, echo, edit, item, message, postback, reaction, read, unsend, webhook
+from tests.ground.test_settings import COMPLETE
 
 
 def event(one: dict[str, Any], *, under: str = "messaging", account: str = "17841400000000000") -> Event:
@@ -23,7 +26,7 @@ def event(one: dict[str, Any], *, under: str = "messaging", account: str = "1784
 
 
 def keyword(pattern: str, match: Match = "contains", *, rule_id: int = 1, **more: Any) -> Rule:
-    return Rule(rule_id, "keyword", "answer", match=match, pattern=pattern, **more)
+    return Rule(rule_id=rule_id, trigger="keyword", reply_text="answer", match=match, pattern=pattern, **more)
 
 
 def answers(rule: Rule, one: Event) -> bool:
@@ -76,7 +79,7 @@ def meets(match: str, pattern: str, words: str) -> bool:
 def test_many_patterns_at_once_are_met_as_each_would_be_alone(patterns: list[tuple[Any, str]], words: str) -> None:
     many = Patterns(Pattern(key, match, pattern) for key, (match, pattern) in enumerate(patterns))
     one_by_one = [key for key, (match, pattern) in enumerate(patterns) if meets(match, pattern, words)]
-    assert sorted(many.met_by(words)) == one_by_one
+    assert sorted(many.matching(words)) == one_by_one
 
 
 @given(st.text())
@@ -84,7 +87,7 @@ def test_any_text_can_be_held_against_patterns(words: str) -> None:
     many = Patterns(
         [Pattern(0, "regex", "."), Pattern(1, "contains", "x"), Pattern(2, "exact", "x"), Pattern(3, "exact", "")]
     )
-    assert 3 in many.met_by(words)
+    assert 3 in many.matching(words)
 
 
 def test_thousands_of_expressions_are_all_looked_for() -> None:
@@ -118,7 +121,12 @@ def story_mention() -> dict[str, Any]:
 
 
 EVERY_TRIGGER = [
-    Rule(number, trigger, trigger, pattern="PAY" if trigger in ("keyword", "postback") else None)
+    Rule(
+        rule_id=number,
+        trigger=trigger,
+        reply_text=trigger,
+        pattern="PAY" if trigger in ("keyword", "postback") else None,
+    )
     for number, trigger in enumerate(get_args(Trigger), start=1)
 ]
 
@@ -164,7 +172,8 @@ def test_what_a_person_does_pulls_its_triggers(one: Event, triggers: list[str]) 
 )
 def test_nothing_else_pulls_any(one: Event) -> None:
     assert not may_be_answered(one)
-    assert RuleBook([*EVERY_TRIGGER, keyword(".", "regex", rule_id=9)]).matching(one) == []
+    rules = RuleBook([*EVERY_TRIGGER, keyword(".", "regex", rule_id=9)], version=3)
+    assert plan_effects(one, rules, load(COMPLETE)) == Plan([], None)
 
 
 @given(st.lists(st.tuples(st.integers(-2, 2), st.sampled_from(["exact", "contains", "regex"])), max_size=12))
@@ -187,7 +196,7 @@ def test_rules_read_as_the_database_gives_them() -> None:
         "priority": 3,
         "cooldown_s": 60,
     }
-    rule = msgspec.convert(row, Rule)
+    rule = read_answer([row], list[Rule])[0]
     assert rule.message() == {
         "text": "Which?",
         "quick_replies": [{"content_type": "text", "title": "Small", "payload": "S"}],
@@ -201,21 +210,21 @@ def test_rules_read_as_the_database_gives_them() -> None:
     ("attachment", "sent"),
     [
         (
-            Attachment("image", url="https://x.example/a.png"),
+            Attachment(type="image", url="https://x.example/a.png"),
             {"attachments": [{"type": "image", "payload": {"url": "https://x.example/a.png"}}]},
         ),
-        (Attachment("image", id="123"), {"attachments": [{"type": "image", "payload": {"attachment_id": "123"}}]}),
+        (Attachment(type="image", id="123"), {"attachments": [{"type": "image", "payload": {"attachment_id": "123"}}]}),
         (
-            Attachment("audio", url="https://x.example/a.m4a"),
+            Attachment(type="audio", url="https://x.example/a.m4a"),
             {"attachment": {"type": "audio", "payload": {"url": "https://x.example/a.m4a"}}},
         ),
-        (Attachment("MEDIA_SHARE", id="1790"), {"attachment": {"type": "MEDIA_SHARE", "payload": {"id": "1790"}}}),
+        (Attachment(type="MEDIA_SHARE", id="1790"), {"attachment": {"type": "MEDIA_SHARE", "payload": {"id": "1790"}}}),
     ],
 )
 def test_an_attachment_goes_out_as_the_send_api_takes_it(attachment: Attachment, sent: dict[str, Any]) -> None:
-    rule = Rule(1, "story_mention", attachment=attachment)
+    rule = Rule(rule_id=1, trigger="story_mention", attachment=attachment)
     assert rule.message() == sent
-    assert filled_in(rule.message(), name="Ada", username="ada") == sent
+    assert fill_in(rule.message(), name="Ada", username="ada") == sent
 
 
 @pytest.mark.parametrize(
@@ -229,23 +238,25 @@ def test_an_attachment_goes_out_as_the_send_api_takes_it(attachment: Attachment,
         ("{username}", "ada.l", "Hi {username}, {username}, @ada.l {price} {0}"),
     ],
 )
-def test_placeholders_are_filled_in_and_other_braces_left_alone(
+def test_placeholders_are_fill_in_and_other_braces_left_alone(
     name: str | None, username: str | None, text: str
 ) -> None:
     template = "Hi {name}, {first_name}, @{username} {price} {0}"
     assert render(template, name=name, username=username) == text
 
 
-@given(st.text(min_size=1), st.text(), st.lists(st.builds(Choice, st.text(), st.text()), max_size=13))
+@given(st.text(min_size=1), st.text(), st.lists(st.builds(Choice, title=st.text(), payload=st.text()), max_size=13))
 def test_a_reply_never_has_more_than_a_thousand_bytes_of_text_and_keeps_its_quick_replies(
     text: str, name: str, choices: list[Choice]
 ) -> None:
-    message = Rule(1, "keyword", (text * 400)[:3000] + "{name}", choices).message()
-    sent = filled_in(message, name=name, username=None)
+    message = Rule(
+        rule_id=1, trigger="keyword", reply_text=(text * 400)[:3000] + "{name}", quick_replies=choices
+    ).message()
+    sent = fill_in(message, name=name, username=None)
     assert len(sent["text"].encode()) <= 1000
     assert sent.get("quick_replies") == message.get("quick_replies")
 
 
 def test_a_text_that_is_too_long_ends_at_a_character() -> None:
-    sent = filled_in({"text": "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 100}, name=None, username=None)
+    sent = fill_in({"text": "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 100}, name=None, username=None)
     assert sent["text"] == "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 55

@@ -153,7 +153,7 @@ def test_without_a_token_nothing_is_asked(world: World) -> None:
 
 def test_what_we_sent_is_told_from_what_they_sent_and_what_nobody_can_tell() -> None:
     assert sent_by_us(SHOWN, CONTACT) == ConversationMessage(
-        "m_1", "20.", datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC)
+        mid="m_1", text="20.", at=datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC)
     )
     assert sent_by_us({**SHOWN, "from": {"id": "178414000000"}}, CONTACT) is not None, "whichever of our ids it is"
     unusable: list[dict[str, Any]] = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dev.functions import find_functions
+from dev.functions import find_functions, find_public_paths
 from dev.stack.config import ROOT
 from dev.vercel_build import Built, build, copy_project, project_files, read, wrong_with
 from lib.health import CHECK_TIMEOUT_S
@@ -107,7 +107,7 @@ def test_every_route_has_its_entry_and_every_entry_its_route() -> None:
 
 def test_every_cron_job_calls_a_route_once_a_day() -> None:
     """The Hobby plan refuses a finer schedule (Vercel, "Cron Jobs: usage and pricing")."""
-    assert {job["path"] for job in CONFIG["crons"]} == {path for path in find_functions(ROOT) if "/cron/" in path}
+    assert {job["path"] for job in CONFIG["crons"]} == {path for path in find_public_paths(ROOT) if "/cron/" in path}
     assert all(re.fullmatch(r"\d+ \d+ \* \* \*", job["schedule"]) for job in CONFIG["crons"])
 
 
@@ -181,9 +181,9 @@ def test_a_build_that_takes_too_much_or_too_little_is_told_what_is_wrong() -> No
         "/api/health": Built("/api/health", {"maxDuration": 300}, files() | {"dev/cli.py": 1}),
         "/api/old": Built("/api/old", {"maxDuration": 15}, {"lib/log.py": 1}),
     }
-    del bad["/api/cron/sweep"]
+    del bad["/api/cron"]
     assert sorted(wrong_with(list(bad.values()), {"robots.txt", "lib/log.py"})) == [
-        "/api/cron/sweep: maxDuration is None",
+        "/api/cron: maxDuration is None",
         "/api/health: dev/cli.py does not belong in it",
         "/api/health: maxDuration is 300",
         "/api/old: no file of api/",

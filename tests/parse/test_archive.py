@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,4 +150,4 @@ def test_an_item_that_looks_like_something_else_is_read_again_as_it_was(containe
 def test_what_is_still_unknown_may_get_a_topic_and_keeps_its_id() -> None:
     [event] = read({"id": ACCOUNT, "messaging": [item(policy_enforcement={"action": "warning"})]})
     again = reparse(archived(event, event_id="ig_unk_of_old", topic=None))
-    assert again == msgspec.structs.replace(event, event_id="ig_unk_of_old")
+    assert again == event.model_copy(update={"event_id": "ig_unk_of_old"})

@@ -136,7 +136,7 @@ def test_an_id_that_would_break_a_header_is_hashed(mid: str) -> None:
 
 
 def _read_id(account: str, sender: str, mid: str) -> str:
-    return ids.of_read(mid, ids.Origin(account, sender, SENT_AT, {}))
+    return ids.of_read(mid, account_id=account, sender_id=sender, at_ms=SENT_AT, item={})
 
 
 def _mention_id(account: str, media: str, comment: str) -> str:
@@ -144,11 +144,11 @@ def _mention_id(account: str, media: str, comment: str) -> str:
 
 
 def _reaction_id(mid: str, more: str, sender: str) -> str:
-    return ids.of_reaction(f"{mid}|{more}", "react", ids.Origin(ACCOUNT, sender, SENT_AT, {}))
+    return ids.of_reaction(f"{mid}|{more}", "react", sender_id=sender, at_ms=SENT_AT)
 
 
 def _edit_id(mid: str, more: str, num_edit: str) -> str:
-    return ids.of_edit(f"{mid}|{more}", num_edit, ids.Origin(ACCOUNT, PERSON, SENT_AT, {}))
+    return ids.of_edit(f"{mid}|{more}", num_edit, item={})
 
 
 def test_an_id_that_is_too_long_is_hashed() -> None:

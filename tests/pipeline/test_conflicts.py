@@ -41,12 +41,12 @@ def verdict_on(error: psycopg.Error) -> Verdict:
     return classify(APIError({"code": error.sqlstate, "message": str(error), "details": None, "hint": None}))
 
 
-def test_what_a_deadlock_called_off_is_done_again_at_once(world: World) -> None:
+def test_a_transaction_that_a_deadlock_undid_is_repeated_at_once(world: World) -> None:
     post(world, CONSUMER, body_of(event()))
     one = event(text="in the way")
     answer = deadlocked(world, one)
     assert (answer.status_code, answer.json()["status"]) == (200, "processed")
-    assert "Transaction called off; again" in world.functions_log()
+    assert "Transaction undone; repeating" in world.functions_log()
     assert world.row("select processed_at is not null as done from events where event_id = %s", one["event_id"])["done"]
     assert world.row("select text from messages where mid = %s", one["mid"])["text"] == "in the way"
 

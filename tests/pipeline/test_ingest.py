@@ -68,10 +68,10 @@ def test_a_missing_secret_is_401_and_nothing_is_read(world: World) -> None:
     [
         (b"{", None),
         (b"[]", "$"),
-        (b"{}", "$"),
+        (b"{}", "$.kind"),
         (b'{"events": {}}', "$.events"),
         (b'{"events": [1]}', "$.events[0]"),
-        (b'{"events": [{"kind": "message"}]}', "$.events[0]"),
+        (b'{"events": [{"kind": "message"}]}', "$.events[0].event_id"),
         (b'{"events": [{"kind": "made up"}]}', "$.events[0].kind"),
     ],
 )

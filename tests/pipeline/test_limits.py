@@ -4,9 +4,9 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
-import msgspec
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
@@ -141,7 +141,7 @@ def test_workers_at_the_same_moment_never_share_a_turn(world: World) -> None:
 
 def test_the_limits_of_python_are_what_the_database_reads(world: World) -> None:
     limits = limits_at([], sends_per_second=1, now_s=0.0)
-    options = Jsonb({"limits": msgspec.to_builtins(limits)})
+    options = Jsonb({"limits": asdict(limits)})
     permits = []
     for _ in range(2):
         effect = claimed(world)

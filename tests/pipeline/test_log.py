@@ -13,7 +13,7 @@ from tests.pipeline.test_consumer import body_of, failure_callback, signature
 from tests.pipeline.test_ingest import event
 from tests.world import CONSUMER, FAILURE, World
 
-SIX_FIELDS = {"event_id", "message_id", "retried", "verdict", "code", "ms"}
+SIX_FIELDS = {"event_id", "message_id", "retried", "outcome", "code", "ms"}
 
 
 @contextmanager
@@ -36,7 +36,7 @@ def deliveries(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def told(line: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(line.get(name) for name in ("event_id", "message_id", "retried", "verdict", "code"))
+    return tuple(line.get(name) for name in ("event_id", "message_id", "retried", "outcome", "code"))
 
 
 def deliver(world: World, path: str, body: bytes, *, message_id: str, retried: int) -> httpx.Response:
@@ -85,7 +85,7 @@ def test_every_attempt_of_qstash_is_one_line_with_all_six_fields(world: World) -
     assert told(failed)[:4] == (f"ig_msg_{mid}", queued["message_id"], 0, "retryable")
     assert failed["code"].startswith("graph_")
     assert told(processed) == (f"ig_msg_{mid}", queued["message_id"], 1, "processed", "ok")
-    assert (queued["event_id"], queued["verdict"], queued["code"]) == (f"ig_msg_{mid}", "queued", "ok")
+    assert (queued["event_id"], queued["outcome"], queued["code"]) == (f"ig_msg_{mid}", "queued", "ok")
 
 
 def test_a_delivery_that_is_no_event_is_one_line_without_an_event_id(world: World) -> None:
@@ -113,8 +113,8 @@ def test_a_webhook_is_one_line_with_its_counts_and_so_is_what_the_internal_endpo
         world.deliver(webhook(message(), message()))
     (received,) = [line for line in lines if line["message"] == "Webhook received"]
     (ingested,) = [line for line in lines if line["message"] == "Events ingested"]
-    assert (received["received"], received["queued"], received["verdict"], received["code"]) == (2, 2, "durable", "ok")
-    assert (ingested["events"], ingested["queued"], ingested["verdict"], ingested["code"]) == (2, 2, "durable", "ok")
+    assert (received["received"], received["queued"], received["outcome"], received["code"]) == (2, 2, "durable", "ok")
+    assert (ingested["events"], ingested["queued"], ingested["outcome"], ingested["code"]) == (2, 2, "durable", "ok")
     assert received["ms"] >= ingested["ms"] > 0
 
 
@@ -125,9 +125,9 @@ def test_a_webhook_that_meta_has_to_send_again_is_one_line_that_says_so(world: W
         log = world.stack.log_path(f"functions-{httpx.URL(base_url).port}").read_text()
     lines = objects(log)
     (refused,) = [line for line in lines if line["message"] == "Webhook refused for now"]
-    assert (refused["failed"], refused["verdict"], refused["code"]) == (1, "retryable", "not_durable")
+    assert (refused["failed"], refused["outcome"], refused["code"]) == (1, "retryable", "not_durable")
     direct = [line for line in lines if line["message"].startswith("Direct processing failed")]
-    assert {(line["event_id"], line["verdict"], line["via"]) for line in direct} == {
+    assert {(line["event_id"], line["outcome"], line["via"]) for line in direct} == {
         (f"ig_msg_{mid}", "retryable", "direct")
     }
 
@@ -139,7 +139,7 @@ def test_the_jobs_and_what_is_refused_say_verdict_code_and_time(world: World) ->
             answer = world.http.get(f"/api/cron/{job}", headers={"Authorization": f"Bearer {keys.CRON_SECRET}"})
             assert answer.status_code == 200
         assert world.http.post(CONSUMER, content=b"{}").status_code == 401
-    last = {line["message"]: (line["verdict"], line["code"]) for line in lines if line["ms"] >= 0}
+    last = {line["message"]: (line["outcome"], line["code"]) for line in lines if line["ms"] >= 0}
     assert last == {
         "Swept": ("done", "ok"),
         "Raw items expired": ("done", "ok"),

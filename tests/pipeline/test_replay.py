@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any, LiteralString
 
-import msgspec
 import psycopg
 import pytest
 from click.testing import CliRunner, Result
@@ -23,6 +22,8 @@ from cli.replaying import Tally
 from dev.send.samples import SAMPLES
 from dev.stack.ports import free_port
 from lib.archive import store as archive_store
+from lib.database import read_answer
+from lib.events.model import as_json
 from lib.webhooks.parser import parse_webhook
 from lib.webhooks.reparse import ArchivedEvent, reparse
 from tests.builders import (
@@ -147,9 +148,9 @@ def test_whatever_was_recorded_is_read_again_out_of_the_database_as_it_was(
     subjects = [getattr(event, "mid", None) or event.event_id for event in events]
     assume(len(set(subjects)) == len(subjects))
     for event in events:
-        world.row("select record_event(%s, 'queue')", Jsonb(msgspec.to_builtins(event)))
+        world.row("select record_event(%s, 'queue')", Jsonb(as_json(event)))
     for row in world.rows("select * from events"):
-        archived = msgspec.convert(row, ArchivedEvent)
+        archived = read_answer(row, ArchivedEvent)
         again = reparse(archived)
         assert again is not None
         assert replay_event(world, archived.event_id, again) == "unchanged"
@@ -165,10 +166,10 @@ def test_what_was_told_in_several_ways_is_left_as_it_was_by_a_replay_in_any_orde
     """Two tellings of one event, two events of one message: the tables have more than any one item of the archive."""
     world.empty()
     for fact in data.draw(st.permutations(facts)):
-        world.row("select record_event(%s, 'queue')", Jsonb(msgspec.to_builtins(fact.event())))
+        world.row("select record_event(%s, 'queue')", Jsonb(as_json(fact.event())))
     before = world.snapshot()
     for row in data.draw(st.permutations(world.rows("select * from events order by event_id"))):
-        again = reparse(msgspec.convert(row, ArchivedEvent))
+        again = reparse(read_answer(row, ArchivedEvent))
         assert again is not None
         assert replay_event(world, row["event_id"], again) == "unchanged"
     assert world.snapshot() == before
@@ -193,7 +194,7 @@ def has_huge_float(value: Any) -> bool:
 
 
 def replay_event(world: World, event_id: str, event: Any, *, dry_run: bool = False) -> str:
-    found = world.row("select replay_event(%s, %s, %s) as r", event_id, Jsonb(msgspec.to_builtins(event)), dry_run)
+    found = world.row("select replay_event(%s, %s, %s) as r", event_id, Jsonb(as_json(event)), dry_run)
     return str(found["r"])
 
 
@@ -423,7 +424,7 @@ def test_a_replay_gives_way_to_whoever_holds_a_message(world: World) -> None:
     mid = new_mid()
     world.deliver(webhook(message("hello", mid=mid)))
     [row] = world.rows("select * from events")
-    event = reparse(msgspec.convert(row, ArchivedEvent))
+    event = reparse(read_answer(row, ArchivedEvent))
     with psycopg.connect(world.stack.dsn) as other:
         other.execute("select from messages where mid = %s for update", (mid,))
         with pytest.raises(psycopg.errors.LockNotAvailable):
@@ -511,7 +512,7 @@ def test_an_error_that_passes_is_outlasted(world: World) -> None:
 
 
 def test_an_error_that_does_not_pass_is_counted_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     world.deliver(webhook(message("hello")))
     as_unknown(world, "true")
     bad = world.row("select event_id from events")["event_id"]
@@ -532,7 +533,7 @@ def test_events_past_retention_are_counted_as_missing(world: World) -> None:
 def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
     world.deliver(webhook(message("one")))
     [row] = world.rows("select * from events")
-    event = reparse(msgspec.convert(row, ArchivedEvent))
+    event = reparse(read_answer(row, ArchivedEvent))
     world.db.execute("update events set raw = null")
     assert replay_event(world, row["event_id"], event) == "missing"
     assert replay_event(world, "ig_msg_never", event) == "missing"
@@ -540,7 +541,7 @@ def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
 
 def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
     done = replay()
     assert done.exit_code == 1
@@ -549,7 +550,7 @@ def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.
 
 
 def test_a_key_that_is_refused_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dev.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_somebody_else")
     done = replay()
     assert done.exit_code == 1

@@ -102,7 +102,7 @@ def test_vercel_calls_the_route_once_a_day_and_gives_it_a_minute() -> None:
     [job] = [job for job in vercel["crons"] if job["path"] == RETENTION]
     minute, hour, *every = job["schedule"].split()
     assert (minute.isdecimal(), hour.isdecimal(), every) == (True, True, ["*", "*", "*"])
-    assert vercel["functions"][f"{RETENTION[1:]}.py"]["maxDuration"] == 60
+    assert vercel["functions"]["api/cron.py"]["maxDuration"] == 60
 
 
 def test_what_somebody_is_at_work_on_waits_for_the_next_time(world: World) -> None:
@@ -166,7 +166,7 @@ def command(*arguments: str) -> Result:
 def test_the_command_empties_what_the_setting_says_or_what_it_is_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dev.retention.STEP", 1)
+    monkeypatch.setattr("cli.retention.STEP", 1)
     _, _, young, new = recorded(world, 40, 21, 19, 1)
     done = command()
     assert (done.exit_code, done.stdout) == (0, "2 raw items older than 20 days emptied.\n")

@@ -4,15 +4,14 @@ Knows ASGI. Must not know any route: what a function answers is for the tests to
 """
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.types import ASGIApp, Message
 
-from dev.functions import find_functions
+from dev.functions import find_public_paths
 from dev.stack import keys
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +36,8 @@ SETTINGS = {
 Headers = Sequence[tuple[bytes, bytes]]
 
 
-class Answer(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """What a function answered. `pieces_read` is how often it asked for some of the body."""
 
     status: int
@@ -47,15 +47,13 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def deployed_paths() -> list[str]:
-    """The paths of the functions of vercel.json."""
-    named = json.loads((ROOT / "vercel.json").read_text(encoding="utf-8"))["functions"]
-    return sorted("/" + name.removesuffix(".py") for name in named)
+    """Returns the public paths of the functions."""
+    return sorted(find_public_paths(ROOT))
 
 
 def deployed() -> dict[str, ASGIApp]:
-    """The functions of vercel.json by their path."""
-    found = find_functions(ROOT)
-    return {path: found[path].load() for path in deployed_paths()}
+    """Returns the functions of vercel.json by their public path."""
+    return {path: public.function.load() for path, public in find_public_paths(ROOT).items()}
 
 
 def ask(

@@ -245,7 +245,7 @@ def test_nothing_is_told_of_what_a_stranger_sends(world: World) -> None:
 
 def test_what_holds_a_secret_does_not_show_it() -> None:
     settings = load(SETTINGS)
-    sealed = _Sealed("17841400000000000", keys.ACCESS_TOKEN)
+    sealed = _Sealed(account_id="17841400000000000", token=keys.ACCESS_TOKEN)
     shown = f"{settings} {settings!r} {sealed} {sealed!r} {[sealed]}"
     assert not [name for name, value in SETTINGS.items() if "URL" not in name and value in shown]
 
