@@ -1,7 +1,7 @@
 # One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test kill-test fuzz chaos bench lint audit vercel-build lock clean
+.PHONY: help setup demo dev test test-fast crash-test fuzz chaos bench lint audit vercel-build lock clean
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
@@ -27,8 +27,11 @@ dev: setup ## start everything, print every URL, stay up (ARGS="--port-base 4000
 test: setup ## run every test against the real stack (ARGS="-k name" and others)
 	@$(BIN)/python -m pytest $(ARGS)
 
-kill-test: setup ## kill the consumer at every await point, in every mood of Meta's (ten minutes)
-	@KILL_EVERYWHERE=1 $(BIN)/python -m pytest tests/killing $(ARGS)
+test-fast: setup ## run the tests that need no stack (under a minute)
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+crash-test: setup ## kill the consumer at every await point, under every fault of Meta's (ten minutes)
+	@CRASH_EVERYWHERE=1 $(BIN)/python -m pytest tests/crash $(ARGS)
 
 chaos: setup ## break everything while events arrive, and hold the tables against a model (ARGS="--seed 7 --minutes 10")
 	@$(BIN)/python -m dev chaos $(ARGS)

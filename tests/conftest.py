@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from dev.stack import Ports, Stack, StackConfig
-from tests.secrecy import function_logs, watch
-from tests.world import World
+from tests.support.secrecy import function_logs, watch
+from tests.support.world import World
 
 TIME_SCALE = 0.002
 """Twelve seconds of QStash's back-off are 24 ms here."""
@@ -22,7 +22,7 @@ settings.load_profile("pipeline")
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Secrets and people's words are in no log line and in no answer: see `tests/secrecy.py`."""
+    """Secrets and people's words are in no log line and in no answer: see `tests/support/secrecy.py`."""
     with watch.watching_records():
         yield
     # Whatever a process wrote until its end, and those of no `World`.

@@ -11,7 +11,7 @@ from dev.qstash.signing import SigningKeys
 from dev.stack import keys
 from lib.privacy.signed_request import sign_request
 from lib.webhooks.signature import sign_hub
-from tests.world import CONSUMER, FAILURE, HEALTH, INGEST, SWEEP, WEBHOOK
+from tests.support.world import CONSUMER, FAILURE, HEALTH, INGEST, SWEEP, WEBHOOK
 
 Who: TypeAlias = Literal["right", "stranger", "borrower", "nobody"]
 """stranger: well formed, with a secret of their own. borrower: with a right one for something else. nobody: nothing."""

@@ -11,7 +11,7 @@ from lib.container import container
 from tests.fuzz.effort import IS_LONG
 from tests.fuzz.inside import Inside
 from tests.fuzz.rig import Rig
-from tests.world import World
+from tests.support.world import World
 
 _RIG = pytest.StashKey[Rig]()
 

@@ -14,7 +14,7 @@ from dev.stack import keys
 from lib.webhooks.signature import sign_hub
 from tests.fuzz.inside import Inside
 from tests.fuzz.mutations import WEBHOOKS, damaged
-from tests.world import WEBHOOK
+from tests.support.world import WEBHOOK
 
 
 def main(warm_up: int, measured: int) -> None:

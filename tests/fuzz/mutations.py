@@ -3,6 +3,7 @@
 Pure: what happens is what `random` says. Must not know what a body means.
 """
 
+import base64
 import re
 from collections.abc import Callable
 from random import Random
@@ -11,6 +12,9 @@ from dev.send.samples import samples
 from lib.events.model import encode
 from lib.webhooks.parser import parse_body
 from lib.webhooks.request import read_payload
+from tests.fuzz.callers import FORMS
+from tests.support.deliveries import failure_callback
+from tests.support.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 WEBHOOKS = [sample.path.read_bytes() for sample in samples()]
 EVENTS = [
@@ -122,3 +126,33 @@ _MISHAPS: tuple[Callable[[bytes, Random], bytes], ...] = (
     # Most of the above is no JSON any more, and goes no further than the decoder.
     *(_other_value, _other_value, _other_key, _key_twice, _other_number, _odd_text, _odd_text, _long_text, _deep),
 )
+
+
+LETTERS = [
+    failure_callback(
+        sourceMessageId=f"msg_{number}",
+        url="https://pipeline.example/api/qstash/instagram-ingestion",
+        sourceBody=base64.b64encode(event).decode(),
+        createdAt=1_725_323_658_779,
+    )
+    for number, event in enumerate([*EVENTS, b"\x00 no event \xff"])
+]
+
+
+PAYLOADS = [
+    b'{"algorithm": "HMAC-SHA256", "user_id": "6001234567890123", "issued_at": 1795000000, "expires": 1795003600}',
+    b'{"algorithm": "HMAC-SHA256", "user_id": 17841400000000000}',
+]
+
+
+BATCHES = [b'{"events": [' + b", ".join(EVENTS[:3]) + b"]}", b'{"events": []}']
+
+
+OF = {
+    WEBHOOK: WEBHOOKS,
+    INGEST: [*EVENTS, *BATCHES],
+    CONSUMER: EVENTS,
+    FAILURE: LETTERS,
+    **dict.fromkeys(FORMS, PAYLOADS),
+}
+"""What each route is sent when nothing is wrong."""

@@ -13,7 +13,7 @@ from psycopg import sql
 from dev.functions import find_public_paths
 from dev.stack.config import ROOT
 from tests.fuzz.callers import FORMS, Who, form, shown
-from tests.world import TABLES, World
+from tests.support.world import TABLES, World
 
 EVERY = 1000
 """A line of progress after so many requests."""

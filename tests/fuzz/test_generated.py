@@ -23,7 +23,7 @@ from lib.ingest.forwarder import BUDGET_HEADER
 from tests.fuzz.callers import DELETION, FORMS, STATUS, WHO, Who, is_kept_out, shown
 from tests.fuzz.effort import thorough
 from tests.fuzz.rig import Rig
-from tests.world import CONSUMER, FAILURE, INGEST, WEBHOOK
+from tests.support.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 CONFORMS: list[Any] = [
     status_code_conformance,

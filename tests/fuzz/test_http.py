@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from dev import openapi
 from dev.stack import keys
-from tests.builders import message, webhook
 from tests.fuzz.callers import BODIES, DELIVERIES, LOCKED, OTHERS, Who, shown
 from tests.fuzz.effort import thorough
 from tests.fuzz.inside import Inside
-from tests.fuzz.mutations import EVENTS
+from tests.fuzz.mutations import EVENTS, OF
 from tests.fuzz.rig import MAX_DURATION_S, Rig
-from tests.fuzz.test_mutated import OF
-from tests.world import CONSUMER, HEALTH, INGEST, WEBHOOK
+from tests.support.builders import message, webhook
+from tests.support.world import CONSUMER, HEALTH, INGEST, WEBHOOK
 
 PATHS = openapi.description()["paths"]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW")

@@ -1,6 +1,5 @@
 """Damaged bodies, signed rightly and wrongly: each is taken or refused, and nothing is left of a refusal."""
 
-import base64
 from random import Random
 
 import pytest
@@ -9,34 +8,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.callers import BODIES, FORMS, OTHERS, Who
 from tests.fuzz.effort import thorough
-from tests.fuzz.mutations import EVENTS, WEBHOOKS, damaged
+from tests.fuzz.mutations import OF, damaged
 from tests.fuzz.rig import Rig
-from tests.pipeline.test_consumer import failure_callback
-from tests.world import CONSUMER, FAILURE, INGEST, WEBHOOK
-
-LETTERS = [
-    failure_callback(
-        sourceMessageId=f"msg_{number}",
-        url="https://pipeline.example/api/qstash/instagram-ingestion",
-        sourceBody=base64.b64encode(event).decode(),
-        createdAt=1_725_323_658_779,
-    )
-    for number, event in enumerate([*EVENTS, b"\x00 no event \xff"])
-]
-PAYLOADS = [
-    b'{"algorithm": "HMAC-SHA256", "user_id": "6001234567890123", "issued_at": 1795000000, "expires": 1795003600}',
-    b'{"algorithm": "HMAC-SHA256", "user_id": 17841400000000000}',
-]
-BATCHES = [b'{"events": [' + b", ".join(EVENTS[:3]) + b"]}", b'{"events": []}']
-
-OF = {
-    WEBHOOK: WEBHOOKS,
-    INGEST: [*EVENTS, *BATCHES],
-    CONSUMER: EVENTS,
-    FAILURE: LETTERS,
-    **dict.fromkeys(FORMS, PAYLOADS),
-}
-"""What each route is sent when nothing is wrong."""
+from tests.support.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 REFUSALS = {
     WEBHOOK: {400},

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from dev.graph import GraphConfig, create_app
 from lib.graph.client import GraphClient
 from lib.graph.transport import Credentials
-from tests.servers import served
+from tests.support.servers import served
 
 APP_SECRET = "the-app-secret"
 ACCOUNT = "17841400000000001"

@@ -13,7 +13,7 @@ from dev.graph import create_app
 from dev.graph.command import graph
 from dev.graph.faults import Fault
 from tests.graph.conftest import ACCOUNT, PERSON, TOKEN, Meta
-from tests.processes import started, wait_for_line
+from tests.support.processes import started, wait_for_line
 
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 

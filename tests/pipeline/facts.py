@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lib.events.model import Event
 from lib.webhooks.parser import parse_webhook
-from tests.builders import item
+from tests.support.builders import item
 
 Under: TypeAlias = Literal["messaging", "standby", "changes", "flat"]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from lib.events.model import Event, encode
 from tests.pipeline.facts import Fact
-from tests.pipeline.test_consumer import signature
-from tests.world import CONSUMER, World
+from tests.support.deliveries import signature
+from tests.support.world import CONSUMER, World
 
 MOST_COPIES = 4
 MOST_AT_ONCE = 12

@@ -12,8 +12,8 @@ import pytest
 
 from dev.stack import keys
 from dev.stack.config import ROOT
-from tests.builders import message, webhook
-from tests.world import World
+from tests.support.builders import message, webhook
+from tests.support.world import World
 
 STRANGERS = ("anon", "authenticated")
 NOT_ALLOWED = "42501"

@@ -8,7 +8,7 @@ import pytest
 
 from dev.stack import keys
 from lib.accounts.tokens import seal
-from tests.accounts import (
+from tests.support.accounts import (
     FIRST,
     SECOND,
     callers,
@@ -20,8 +20,8 @@ from tests.accounts import (
     state_of,
     token_of,
 )
-from tests.builders import comment, message, webhook
-from tests.world import HEALTH, World
+from tests.support.builders import comment, message, webhook
+from tests.support.world import HEALTH, World
 
 OURS = {"Authorization": f"Bearer {keys.INTERNAL_SECRET}"}
 ANOTHER_KEY = base64.b64encode(b"x" * 32).decode()

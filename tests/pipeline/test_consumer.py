@@ -1,41 +1,15 @@
 """POST /api/qstash/instagram-ingestion and …/instagram-failure, signed as QStash signs."""
 
 import base64
-import hashlib
-import json
-import time
 from typing import Any
 
 import httpx
-import jwt
 import pytest
 
 from dev.stack import keys
-from tests.builders import message, webhook
-from tests.pipeline.test_ingest import event
-from tests.world import CONSUMER, FAILURE, World
-
-
-def signature(body: bytes, url: str, /, *, key: str = keys.QSTASH_CURRENT_SIGNING_KEY, **claims: Any) -> str:
-    """`Upstash-Signature` as QStash makes it (Upstash, "Verifying signatures")."""
-    now = int(time.time())
-    body_hash = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode()
-    standard = {"iss": "Upstash", "sub": url, "iat": now, "nbf": now, "exp": now + 300, "jti": "jwt_1"}
-    return jwt.encode({**standard, "body": body_hash, **claims}, key, algorithm="HS256")
-
-
-def post(world: World, path: str, body: bytes, /, **signing: Any) -> httpx.Response:
-    """One delivery, as QStash makes it."""
-    headers = {
-        "Upstash-Signature": signature(body, world.stack.functions_url + path, **signing),
-        "Upstash-Message-Id": "msg_test",
-        "Upstash-Retried": "0",
-    }
-    return world.http.post(path, content=body, headers=headers)
-
-
-def body_of(one: dict[str, Any]) -> bytes:
-    return json.dumps(one).encode()
+from tests.support.builders import message, webhook
+from tests.support.deliveries import body_of, event, failure_callback, post, signature
+from tests.support.world import CONSUMER, FAILURE, World
 
 
 def test_a_delivery_is_processed_and_the_same_again_is_a_duplicate(world: World) -> None:
@@ -128,27 +102,6 @@ def test_a_rate_limit_of_graph_is_503_with_its_retry_after_and_the_message_is_ke
 
 def test_get_is_405(world: World) -> None:
     assert world.http.get(CONSUMER).status_code == 405
-
-
-def failure_callback(**changes: Any) -> bytes:
-    """QStash's failure callback (Upstash, "Callbacks")."""
-    return json.dumps(
-        {
-            "status": 489,
-            "header": {},
-            "body": base64.b64encode(b'{"error": {"code": "invalid_payload"}}').decode(),
-            "retried": 0,
-            "maxRetries": 3,
-            "dlqId": "1725323658779-0",
-            "sourceMessageId": "msg_1",
-            "url": "http://127.0.0.1/api/qstash/instagram-ingestion",
-            "method": "POST",
-            "sourceHeader": {},
-            "sourceBody": base64.b64encode(body_of(event(event_id="ig_msg_dead", mid="dead"))).decode(),
-            "createdAt": "1725323658779",
-            **changes,
-        }
-    ).encode()
 
 
 def test_a_failure_callback_is_kept_once_with_its_event(world: World) -> None:

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
 from lib.events.model import Echo, Message, Postback, Unsend
-from tests.builders import edit, message, unsend, webhook
 from tests.pipeline.facts import MIDS, Fact, conversations
 from tests.pipeline.roads import Phase, Roads, deliveries
-from tests.pipeline.test_effects import receiver
-from tests.world import World
+from tests.support.builders import edit, message, unsend, webhook
+from tests.support.receiver import receiver
+from tests.support.world import World
 
 EXAMPLES = int(os.environ.get("CONVERGENCE_EXAMPLES", "40"))
 SEED = int(os.environ.get("CONVERGENCE_SEED", secrets.randbits(32)))

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from tests.builders import message, webhook
-from tests.world import World
+from tests.support.builders import message, webhook
+from tests.support.world import World
 
 WAIT_S = 20.0
 

@@ -1,16 +1,10 @@
 """What an event sets off: a profile, a reply, a next phase; each once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
-
-import httpx
 import pytest
 
-from tests.builders import CONTACT, comment, echo, message, new_mid, postback, reaction, unsend, webhook
-from tests.world import World
+from tests.support.builders import CONTACT, comment, echo, message, new_mid, postback, reaction, unsend, webhook
+from tests.support.receiver import receiver
+from tests.support.world import World
 
 
 def test_a_matching_message_is_answered_once_however_often_it_is_delivered(world: World) -> None:
@@ -165,42 +159,6 @@ def test_a_profile_that_failed_for_a_moment_is_fetched_by_the_retry(world: World
     world.deliver(webhook(message("hello")))
     assert world.row("select state from profiles")["state"] == "complete"
     assert world.row("select processed_at from events")["processed_at"] is not None
-
-
-class Receiver:
-    """The next phase: an HTTP server of the user's."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.bodies.append(httpx.Response(200, content=body).json())
-                receiver.headers.append(dict(self.headers.items()))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/phase3"
-
-
-@contextmanager
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    thread = Thread(target=one.server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield one
-    finally:
-        one.server.shutdown()
-        one.server.server_close()
-        thread.join()
 
 
 def test_the_next_phase_gets_each_event_once_under_its_label(world: World) -> None:

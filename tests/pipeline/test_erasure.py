@@ -10,23 +10,11 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from lib.privacy.erasure import new_code
-from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, webhook
-from tests.lives import Life, traces
-from tests.pipeline.test_consumer import body_of, failure_callback, post
-from tests.pipeline.test_ingest import event
-from tests.world import CONSUMER, FAILURE, World
-
-OTHER_ACCOUNT = "17841499999999999"
-APP_SCOPED = "27841400000000000"
-
-
-def request(
-    world: World, subject: str, *, scope: str | None = "contact", account: str | None = None, code: str | None = None
-) -> str:
-    """Takes up a request; its code."""
-    code = code or new_code()
-    world.row("select request_erasure(%s, %s, 'command', %s, %s)", code, subject, scope, account)
-    return code
+from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, webhook
+from tests.support.deliveries import body_of, event, failure_callback, post
+from tests.support.erasures import APP_SCOPED, OTHER_ACCOUNT, an_account, preview, reply_rule, request
+from tests.support.lives import Life, traces
+from tests.support.world import CONSUMER, FAILURE, World
 
 
 def step(world: World, code: str, limit: int = 5000) -> dict[str, Any]:
@@ -43,20 +31,9 @@ def erase(world: World, subject: str, **how: Any) -> dict[str, Any]:
     return state
 
 
-def preview(world: World, subject: str, scope: str, account: str | None = None) -> dict[str, int]:
-    """What there is to erase, without the tables that have none."""
-    counts = world.row("select preview_erasure(%s, %s, %s) as counts", subject, scope, account)["counts"]
-    return {table: count for table, count in counts.items() if count}
-
-
 def soon_ms() -> int:
     """Certainly after what was just done: Instagram's times are whole milliseconds."""
     return now_ms() + 50
-
-
-def reply_rule(world: World) -> None:
-    """With it, lives have an outbox."""
-    world.rule(trigger="keyword", pattern="price", reply_text="It is 20, {first_name}.")
 
 
 def test_a_person_is_erased_from_every_table_and_nobody_else_is_touched(world: World) -> None:
@@ -176,16 +153,6 @@ def test_a_short_id_takes_nothing_along_that_only_contains_it(world: World) -> N
     before = world.snapshot()
     assert erase(world, CONTACT[:6])["rows_erased"] == 0
     assert world.snapshot() == before
-
-
-def an_account(world: World, **columns: Any) -> None:
-    """`OTHER_ACCOUNT` with both ids, a token and a rule of its own."""
-    world.db.execute(
-        "insert into accounts (account_id, app_scoped_id, username) values (%s, %s, 'shop')",
-        (OTHER_ACCOUNT, APP_SCOPED),
-    )
-    world.db.execute("insert into account_tokens (account_id, ciphertext) values (%s, 'gAAAAtoken')", (OTHER_ACCOUNT,))
-    world.rule(trigger="keyword", pattern="orchid", reply_text="rule of the orchid", account_id=OTHER_ACCOUNT)
 
 
 def test_an_account_is_erased_step_by_step_and_the_others_are_not(world: World) -> None:

@@ -11,10 +11,10 @@ from lib.ingest.forwarder import Forwarder
 from lib.ingest.http_client import IngestHttpClient
 from lib.ingest.ingestor import Ingestor
 from lib.webhooks.parser import parse_webhook
-from tests.builders import message, webhook
-from tests.ground.test_settings import COMPLETE
-from tests.pipeline.test_ingest import event
-from tests.world import World
+from tests.support.builders import message, webhook
+from tests.support.deliveries import event
+from tests.support.settings import COMPLETE
+from tests.support.world import World
 
 ANSWER_WITHIN_S = 5.0
 """What Meta allows."""

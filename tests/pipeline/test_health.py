@@ -4,8 +4,8 @@ import httpx
 
 from dev.stack import keys
 from lib.core.env_vars import NEEDED
-from tests.builders import message, webhook
-from tests.world import HEALTH, World
+from tests.support.builders import message, webhook
+from tests.support.world import HEALTH, World
 
 OURS = {"Authorization": f"Bearer {keys.INTERNAL_SECRET}"}
 

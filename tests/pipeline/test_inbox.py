@@ -16,7 +16,7 @@ from bench.query_plans import queries
 from dev.stack import keys
 from dev.stack.config import ROOT
 from supabase import Client, create_client
-from tests.builders import (
+from tests.support.builders import (
     ACCOUNT,
     CONTACT,
     OTHER_CONTACT,
@@ -32,7 +32,7 @@ from tests.builders import (
     unsend,
     webhook,
 )
-from tests.world import HEALTH, World
+from tests.support.world import HEALTH, World
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

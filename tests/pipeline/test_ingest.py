@@ -1,28 +1,9 @@
 """POST /api/internal/ingest-event, through the front door."""
 
-from typing import Any
-
 import pytest
 
-from tests.builders import ACCOUNT, CONTACT, new_mid, now_ms
-from tests.world import INGEST, World
-
-
-def event(**changes: Any) -> dict[str, Any]:
-    """An event of ours as JSON."""
-    mid = new_mid()
-    return {
-        "kind": "message",
-        "event_id": f"ig_msg_{mid}",
-        "mid": mid,
-        "account_id": ACCOUNT,
-        "contact_id": CONTACT,
-        "occurred_at": now_ms(),
-        "received_at": now_ms(),
-        "text": "hello",
-        "raw": {"message": {"mid": mid, "text": "hello"}},
-        **changes,
-    }
+from tests.support.deliveries import event
+from tests.support.world import INGEST, World
 
 
 def test_one_event_is_queued_and_has_the_message_id_of_qstash(world: World) -> None:

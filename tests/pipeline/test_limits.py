@@ -15,10 +15,10 @@ from dev.stack import Stack
 from lib.events.model import encode
 from lib.processing.rate_limit import limits_at
 from lib.webhooks.parser import parse_webhook
-from tests.builders import ACCOUNT, CONTACT, comment, message, new_mid, now_ms, webhook
-from tests.pipeline.test_consumer import signature
-from tests.pipeline.test_effects import receiver
-from tests.world import CONSUMER, World
+from tests.support.builders import ACCOUNT, CONTACT, comment, message, new_mid, now_ms, webhook
+from tests.support.deliveries import signature
+from tests.support.receiver import receiver
+from tests.support.world import CONSUMER, World
 
 LIMITS = {
     "account": {"count": 5, "window_s": 1.0},

@@ -12,7 +12,7 @@ index is not used, and how bloated a table is, only a database in use can say.
 
 from typing import LiteralString
 
-from tests.world import World
+from tests.support.world import World
 
 # 0001. The foreign key's columns have to be the first of some index over the whole table.
 FOREIGN_KEYS_WITHOUT_INDEX = """

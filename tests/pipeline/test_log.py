@@ -1,6 +1,5 @@
 """The log: each delivery is one line with all six fields, any other request ends in one with verdict, code and ms."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import httpx
 
 from dev.stack import keys
-from tests.builders import message, new_mid, webhook
-from tests.pipeline.test_consumer import body_of, failure_callback, signature
-from tests.pipeline.test_ingest import event
-from tests.world import CONSUMER, FAILURE, World
+from tests.support.builders import message, new_mid, webhook
+from tests.support.deliveries import body_of, event, failure_callback, signature
+from tests.support.logs import objects, words_refused
+from tests.support.world import CONSUMER, FAILURE, World
 
 SIX_FIELDS = {"event_id", "message_id", "retried", "outcome", "code", "ms"}
 
@@ -23,11 +22,6 @@ def lines_written(world: World) -> Iterator[list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
     yield lines
     lines += objects(world.functions_log()[before:])
-
-
-def objects(log: str) -> list[dict[str, Any]]:
-    """The lines that are ours; the server of the stack writes some of its own."""
-    return [json.loads(line) for line in log.splitlines() if line.startswith("{")]
 
 
 def deliveries(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,16 +41,6 @@ def deliver(world: World, path: str, body: bytes, *, message_id: str, retried: i
         "Upstash-Retried": str(retried),
     }
     return world.http.post(path, content=body, headers=headers)
-
-
-@contextmanager
-def words_refused(world: World) -> Iterator[None]:
-    """Inside, the database takes no message that says `refused`."""
-    world.db.execute("alter table messages add constraint no_such_words check (text <> 'refused')")
-    try:
-        yield
-    finally:
-        world.db.execute("alter table messages drop constraint no_such_words")
 
 
 def test_each_delivery_is_one_line_with_all_six_fields(world: World) -> None:

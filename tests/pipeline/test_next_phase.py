@@ -24,8 +24,8 @@ from dev.stack.config import ROOT
 from dev.stack.ports import free_port
 from lib.processing.planner import has_next_phase, next_phase_payload
 from lib.webhooks.parser import parse_webhook
-from tests.builders import CONTACT, echo, message, new_mid, webhook
-from tests.world import World
+from tests.support.builders import CONTACT, echo, message, new_mid, webhook
+from tests.support.world import World
 
 SCHEMA: dict[str, Any] = json.loads(next_phase_schema.FILE.read_text("utf-8"))
 

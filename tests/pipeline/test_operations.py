@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from dev.stack.config import ROOT
-from tests.accounts import FIRST, SECOND, connect
-from tests.builders import ACCOUNT, message, new_mid, webhook
-from tests.pipeline.test_log import objects, words_refused
-from tests.world import World
+from tests.support.accounts import FIRST, SECOND, connect
+from tests.support.builders import ACCOUNT, message, new_mid, webhook
+from tests.support.logs import objects, words_refused
+from tests.support.world import World
 
 DOCUMENT = (ROOT / "docs" / "operations.md").read_text()
 LINES_IN_CODE = re.compile(r"""(?:_log\.(?:info|warning|error|exception)|\bsay|delivery\.done)\(\s*"([^"]+)\"""")

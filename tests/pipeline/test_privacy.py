@@ -3,9 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -14,13 +12,13 @@ import pytest
 from dev.stack import keys
 from lib.privacy.erasure import new_code
 from lib.privacy.signed_request import MAX_FORM_BYTES, sign_request
-from tests.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, now_ms, webhook
-from tests.lives import Life, traces
-from tests.world import World
+from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, now_ms, webhook
+from tests.support.erasures import STATUS, erasing_broken, look, state
+from tests.support.lives import Life, traces
+from tests.support.world import World
 
 DELETION = "/api/privacy/data-deletion"
 DEAUTHORIZE = "/api/privacy/deauthorize"
-STATUS = "/api/privacy/deletion-status"
 BOTH = pytest.mark.parametrize("path", [DELETION, DEAUTHORIZE])
 
 APP_SCOPED = "27841400000000000"
@@ -36,25 +34,6 @@ def signed(user_id: str, *, secret: str = keys.APP_SECRET, **changes: Any) -> st
 def call(world: World, path: str, request: str, *, base_url: str = "") -> httpx.Response:
     """One callback, as Meta posts it."""
     return world.http.post(base_url + path, data={"signed_request": request})
-
-
-def look(world: World, code: str, *, accept: str = "text/html", base_url: str = "") -> httpx.Response:
-    return world.http.get(base_url + STATUS, params={"code": code}, headers={"Accept": accept})
-
-
-def state(world: World, code: str) -> dict[str, Any]:
-    body: dict[str, Any] = look(world, code, accept="application/json").json()
-    return body
-
-
-@contextmanager
-def erasing_broken(world: World) -> Iterator[None]:
-    """Requests are taken up, and no step of them works."""
-    world.db.execute("alter function run_erasure(text, integer) rename to run_erasure_away")
-    try:
-        yield
-    finally:
-        world.db.execute("alter function run_erasure_away(text, integer) rename to run_erasure")
 
 
 # The data deletion callback.

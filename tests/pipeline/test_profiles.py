@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.builders import echo, message, webhook
-from tests.world import World
+from tests.support.builders import echo, message, webhook
+from tests.support.world import World
 
 
 def asked(world: World) -> int:

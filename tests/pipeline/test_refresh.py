@@ -14,8 +14,8 @@ from lib.accounts.tokens import unseal
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.core.settings import load
-from tests.accounts import FIRST, SECOND, callers, ciphertext_of, connect, dead_token_of, message_to, state_of
-from tests.world import HEALTH, World
+from tests.support.accounts import FIRST, SECOND, callers, ciphertext_of, connect, dead_token_of, message_to, state_of
+from tests.support.world import HEALTH, World
 
 REFRESH = "/api/cron/refresh-tokens"
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from dev.stack import Stack
-from tests.builders import (
+from tests.support.builders import (
     ACCOUNT,
     CONTACT,
     OTHER_CONTACT,
@@ -22,7 +22,7 @@ from tests.builders import (
     reaction,
     webhook,
 )
-from tests.world import World
+from tests.support.world import World
 
 PICTURE = {"type": "image", "url": "https://shop.example/hello.png"}
 OUR_APP, OTHER_APP = "263902037430900", "1029386475665544"

@@ -18,8 +18,8 @@ from lib.archive.retention import Expired, expire
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.core.settings import load
-from tests.builders import message, new_mid, webhook
-from tests.world import World
+from tests.support.builders import message, new_mid, webhook
+from tests.support.world import World
 
 RETENTION = "/api/cron/retention"
 OURS = {"Authorization": f"Bearer {keys.CRON_SECRET}"}

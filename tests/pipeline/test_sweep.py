@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from dev.stack import keys
-from tests.builders import CONTACT, comment, message, new_mid, webhook
-from tests.pipeline.test_effects import receiver
-from tests.world import SWEEP, World
+from tests.support.builders import CONTACT, comment, message, new_mid, webhook
+from tests.support.receiver import receiver
+from tests.support.world import SWEEP, World
 
 OURS = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
 NOTHING = {

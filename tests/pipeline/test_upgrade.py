@@ -19,8 +19,8 @@ import pytest
 from dev.stack import Ports, Stack, StackConfig
 from dev.stack.config import ROOT
 from dev.stack.errors import StackError
-from tests.builders import edit, message, reaction, webhook
-from tests.world import World
+from tests.support.builders import edit, message, reaction, webhook
+from tests.support.world import World
 
 MIGRATIONS = sorted((ROOT / "supabase" / "migrations").glob("*.sql"))
 WITH_THE_TABLES = "20261124000160"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from dev.stack import keys
-from tests.builders import ACCOUNT, CONTACT, comment, echo, message, new_mid, webhook
-from tests.world import WEBHOOK, World
+from tests.support.builders import ACCOUNT, CONTACT, comment, echo, message, new_mid, webhook
+from tests.support.world import WEBHOOK, World
 
 HANDSHAKE = {"hub.mode": "subscribe", "hub.verify_token": keys.VERIFY_TOKEN, "hub.challenge": "1158201444"}
 

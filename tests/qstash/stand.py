@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from dev.qstash.config import Config
 from dev.qstash.server import Server
-from tests.servers import DEADLINE_S, served
+from tests.support.servers import DEADLINE_S, served
 
 
 def eventually(condition: Callable[[], Any], what: str = "the condition") -> Any:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from dev.qstash.config import DEV_TOKEN
-from tests.processes import started
 from tests.qstash.stand import Receiver, Reply, eventually
+from tests.support.processes import started
 
 COMMAND = [sys.executable, "-W", "error", "-c", "from dev.qstash.command import qstash; qstash()"]
 

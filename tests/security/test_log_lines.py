@@ -12,11 +12,12 @@ from starlette.types import ASGIApp
 
 from dev.stack import keys
 from lib.core.log import JsonLines
-from tests.builders import item, now_ms, webhook
 from tests.security.callers import CONSUMER, FAILURE, HEALTH, INGEST, STATUS, WEBHOOK, qstash_token
 from tests.security.conftest import Lines
 from tests.security.functions import HOST, ask
-from tests.world import World
+from tests.support.builders import item, now_ms, webhook
+from tests.support.logs import HARMLESS, written
+from tests.support.world import World
 
 SPOOF = '\n{"level": "error", "message": "all is lost"}\n'
 UNRULY = {
@@ -30,16 +31,6 @@ UNRULY = {
     "quote": '"}, {"a": "\\',
 }
 EVERY_UNRULY = pytest.mark.parametrize("unruly", UNRULY.values(), ids=UNRULY)
-HARMLESS = set(map(chr, range(0x20, 0x7F)))
-
-
-def written(line: str) -> dict[str, Any]:
-    """What a line of the log says, if it is one line of plain ASCII with one object in it."""
-    assert set(line) <= HARMLESS, ascii(line)
-    said = json.loads(line)
-    assert isinstance(said, dict)
-    assert said["message"] != "all is lost"
-    return said
 
 
 @given(st.dictionaries(st.sampled_from(["event_id", "path", "code", "ms"]), st.text() | st.integers() | st.none()))

@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from tests.builders import message, new_mid, webhook
-from tests.pipeline.test_consumer import body_of, failure_callback
-from tests.pipeline.test_ingest import event
 from tests.security.callers import CONSUMER, FAILURE, qstash_token
-from tests.world import World
+from tests.support.builders import message, new_mid, webhook
+from tests.support.deliveries import body_of, event, failure_callback
+from tests.support.world import World
 
 
 def replay(world: World, path: str, body: bytes, token: str, *, message_id: str = "msg_1") -> httpx.Response:

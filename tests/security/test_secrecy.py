@@ -1,6 +1,7 @@
 """Secrets and people's words stay inside, whatever fails; and the guard that looks for them all the time finds them.
 
-The guard is `tests/secrecy.py`: it fails any test in which it finds one, so these tests only have to make things fail.
+The guard is `tests/support/secrecy.py`. It fails any test in which it finds a leak, so these tests only have to make
+things fail.
 """
 
 import json
@@ -15,13 +16,13 @@ from dev.stack import keys
 from lib.accounts.tokens import _Sealed
 from lib.core import log
 from lib.core.settings import load
-from tests.builders import comment, echo, edit, item, message, new_mid, postback, webhook
-from tests.pipeline.test_ingest import event
-from tests.secrecy import Secrecy, function_logs, watch
 from tests.security.callers import qstash_token
 from tests.security.functions import SETTINGS
-from tests.security.test_log_lines import written
-from tests.world import CONSUMER, FAILURE, HEALTH, INGEST, SWEEP, World
+from tests.support.builders import comment, echo, edit, item, message, new_mid, postback, webhook
+from tests.support.deliveries import event
+from tests.support.logs import written
+from tests.support.secrecy import Secrecy, function_logs, watch
+from tests.support.world import CONSUMER, FAILURE, HEALTH, INGEST, SWEEP, World
 
 SECRET = "the-secret+of/this=test"
 WORDS = "words that only their writer and their reader may know"

@@ -28,9 +28,9 @@ from lib.graph.transport import Credentials
 from lib.ingest.request import read_event
 from lib.ingest.response import IngestResult
 from lib.qstash.publisher import conversation_key
-from tests.builders import ACCOUNT, CONTACT, comment, item, message, new_mid, postback, webhook
 from tests.security.functions import SETTINGS
-from tests.world import World
+from tests.support.builders import ACCOUNT, CONTACT, comment, item, message, new_mid, postback, webhook
+from tests.support.world import World
 
 STEERING = (
     "../me",

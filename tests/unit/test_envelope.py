@@ -1,0 +1,100 @@
+"""The envelope: order, what counts as ours, and what is refused."""
+
+import pytest
+
+from lib.errors.exceptions import InvalidPayload
+from lib.events.model import Unknown
+from lib.webhooks.parser import parse_body, parse_webhook
+from lib.webhooks.payload import check_envelope
+from tests.support.items import ACCOUNT, RECEIVED_AT, body, change, entry, item, parse
+
+
+def _kinds(payload: object) -> list[str]:
+    return [event.kind for event in parse_webhook(payload, received_at=RECEIVED_AT)]
+
+
+def _ignored(payload: object) -> int:
+    return parse_body(payload, received_at=RECEIVED_AT).ignored
+
+
+def test_events_come_in_the_order_of_entries_and_items() -> None:
+    texts = [f"m{n}" for n in range(6)]
+    made = [item(message={"mid": mid}) for mid in texts]
+    events = parse_webhook(body(entry(*made[:4]), entry(*made[4:])), received_at=RECEIVED_AT)
+    assert [event.event_id for event in events] == [f"ig_msg_{mid}" for mid in texts]
+
+
+def test_an_entry_gives_messaging_then_standby_then_changes_whatever_the_order_of_its_keys() -> None:
+    mixed = {
+        "changes": [change("comments", {"id": "c1"})],
+        "standby": [item(read={"mid": "m1"})],
+        "messaging": [item(message={"mid": "m2"})],
+        "time": 1,
+        "id": ACCOUNT,
+    }
+    assert _kinds(body(mixed)) == ["message", "read", "comment"]
+
+
+def test_a_body_may_be_an_array_of_bodies() -> None:
+    one, two = body(entry(item(message={"mid": "m1"}))), body(entry(item(read={"mid": "m1"})))
+    assert _kinds([one, two]) == ["message", "read"]
+    check_envelope([one, two])
+
+
+def test_one_item_that_is_no_array_is_an_item() -> None:
+    assert _kinds(body({"id": ACCOUNT, "messaging": item(message={"mid": "m1"})})) == ["message"]
+
+
+def test_an_entry_with_something_else_than_we_know_is_kept() -> None:
+    [event] = parse_webhook(body({"id": ACCOUNT, "time": 5, "new_kind": [1]}), received_at=RECEIVED_AT)
+    assert isinstance(event, Unknown)
+    assert (event.topic, event.raw, event.account_id) == ("new_kind", {"new_kind": [1]}, ACCOUNT)
+
+
+@pytest.mark.parametrize("quiet", [{}, [], body(), body({"id": ACCOUNT, "time": 5}), body(entry())])
+def test_a_body_that_says_nothing_gives_nothing_and_counts_nothing(quiet: object) -> None:
+    assert (_kinds(quiet), _ignored(quiet)) == ([], 0)
+    check_envelope(quiet)
+
+
+def test_items_of_another_object_are_counted_and_not_read() -> None:
+    foreign = {**body(entry(item(), item()), entry(change("feed", {}), under="changes")), "object": "page"}
+    assert (_kinds(foreign), _ignored(foreign)) == ([], 3)
+
+
+def test_a_bare_change_without_an_envelope_is_counted_and_not_read() -> None:
+    bare = change("messages", item(message={"text": "random_text"}))
+    assert (_kinds(bare), _ignored(bare)) == ([], 1)
+    check_envelope(bare)
+
+
+def test_an_entry_that_is_no_object_is_counted_and_its_neighbours_are_read() -> None:
+    mixed = body("nonsense", entry(item(message={"mid": "m1"})), None)
+    assert (_kinds(mixed), _ignored(mixed)) == (["message"], 2)
+
+
+@pytest.mark.parametrize(
+    ("payload", "complaint"),
+    [
+        (None, "$: Input should be an object or an array of objects"),
+        ("x", "$: Input should be an object or an array of objects"),
+        (True, "$: Input should be an object or an array of objects"),
+        (1.5, "$: Input should be an object or an array of objects"),
+        ([{}, 1], "$[1]: Input should be an object"),
+        ({"entry": "x"}, "$.entry: Input should be an array"),
+        ([{"entry": {}}], "$[0].entry: Input should be an array"),
+        ({"object": "instagram", "entry": None}, "$.entry: Input should be an array"),
+    ],
+)
+def test_a_broken_envelope_is_complained_about_with_its_path(payload: object, complaint: str) -> None:
+    with pytest.raises(InvalidPayload) as refused:
+        check_envelope(payload)
+    assert str(refused.value) == complaint
+    assert _kinds(payload) == []
+
+
+def test_clean_items_are_kept_without_a_copy() -> None:
+    received = item(message={"mid": "m1", "text": "hi", "attachments": [{"type": "image"}]})
+    [event] = parse(received)
+    assert event.raw == received
+    assert event.raw["message"] is received["message"]
