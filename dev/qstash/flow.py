@@ -57,6 +57,10 @@ class FlowControl:
             raise not_found("flow control key", name)
         return self._show(self._keys[name])
 
+    def list(self) -> list[Json]:
+        """Returns all keys."""
+        return [self._show(key) for key in self._keys.values()]
+
     def set_paused(self, name: str, paused: bool) -> None:
         """While a key is paused, none of its deliveries starts. Running deliveries go on."""
         gate = self._key(name).gate

@@ -12,6 +12,11 @@ from dev.qstash.limits import check_key, period_s, positive
 from dev.qstash.service import service_of
 
 
+async def listing(request: Request) -> Response:
+    """`GET /v2/flowControl`. No SDK calls it; docs/operations.md does."""
+    return JSONResponse(service_of(request).flow.list())
+
+
 async def get(request: Request) -> Response:
     """`GET /v2/flowControl/{key}`."""
     return JSONResponse(service_of(request).flow.get(_key(request)))
@@ -79,6 +84,7 @@ def _key(request: Request) -> str:
 
 routes = [
     Route("/v2/globalParallelism", global_parallelism, methods=["GET"]),
+    Route("/v2/flowControl", listing, methods=["GET"]),
     Route("/v2/flowControl/{key}", get, methods=["GET"]),
     Route("/v2/flowControl/{key}/pause", pause, methods=["POST"]),
     Route("/v2/flowControl/{key}/resume", resume, methods=["POST"]),
