@@ -15,14 +15,14 @@ import psycopg
 
 from cli.patience import patiently
 from cli.redriving import Tally, work_off
-from dev.chaos.meta import Meta
-from dev.chaos.watch import Watch
 from dev.later import an_hour_passes
 from dev.stack import Stack, StackError, keys
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.dead_letters.store import DeadLetter, LetterFilter
 from lib.recovery.redrive import Outcome
+from tests.chaos.meta import Meta
+from tests.chaos.watch import Watch
 
 QUIET_WITHIN_S = 240.0
 POLL_S = 0.1
