@@ -86,12 +86,12 @@ def reset(data_dir: Path) -> None:
         if is_running(path):
             raise click.ClickException(f"A stack runs on {path}: stop it first, with Ctrl-C where it runs.")
     # The stack's own directory holds the others. If it is no stack's, we did not make the rest of its content.
-    doomed = [data_dir] if data_dir in stacks else [*stacks, *builds]
-    for path in doomed:
+    to_delete = [data_dir] if data_dir in stacks else [*stacks, *builds]
+    for path in to_delete:
         shutil.rmtree(path)
     with contextlib.suppress(OSError):
         data_dir.rmdir()
-    click.echo(f"Deleted {' and '.join(map(str, doomed))}.")
+    click.echo(f"Deleted {' and '.join(map(str, to_delete))}.")
 
 
 def main() -> None:

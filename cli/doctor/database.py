@@ -78,6 +78,9 @@ async def _names(case: Case) -> list[str]:
 
 
 async def _read(case: Case, name: str, key: str) -> httpx.Response:
-    headers = {"apikey": key, "Authorization": f"Bearer {key}"}
+    headers = {"apikey": key}
+    if not key.startswith("sb_"):
+        # A legacy key is a JWT and goes into both headers. One of the new style goes into `apikey` alone.
+        headers["Authorization"] = f"Bearer {key}"
     query = {"limit": "1"} if name else {}
     return await case.http.get(f"{case.settings.supabase_url}/rest/v1/{name}", params=query, headers=headers)

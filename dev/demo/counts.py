@@ -104,13 +104,15 @@ def verdict(expected: Counts, found: Counts) -> Verdict:
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:
     """Returns a sentence for each table that differs between two snapshots, or []."""
-    said = []
+    sentences = []
     for table in sorted({*before, *after}):
         old, new = before.get(table, []), after.get(table, [])
         changed = sum(row not in old for row in new) + sum(row not in new for row in old)
         if changed or len(old) != len(new):
-            said.append(f"{table}: {len(old)} rows before, {len(new)} after, {changed} in one and not in the other")
-    return said
+            sentences.append(
+                f"{table}: {len(old)} rows before, {len(new)} after, {changed} in one and not in the other"
+            )
+    return sentences
 
 
 def reply_count(events: Iterable[Event]) -> int:

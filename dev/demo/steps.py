@@ -114,13 +114,13 @@ class Steps:
     def _conclude(self) -> int:
         posts = [*self._story.posts, self._story.latecomer]
         expected = counts.expected(posts, direct=len(self._story.latecomer.events), echoes=self._pipeline.echoes)
-        found = counts.found(self._pipeline.snapshot(), self._pipeline.sent(), posts)
+        actual = counts.found(self._pipeline.snapshot(), self._pipeline.sent(), posts)
         verdict = counts.verdict(
             {"webhooks answered 200": len(self._answers), "tables changed by the repetition": 0, **expected},
             {
                 "webhooks answered 200": sum(answer.ok for answer in self._answers),
                 "tables changed by the repetition": len(self._changed),
-                **found,
+                **actual,
             },
         )
         self._console.print()

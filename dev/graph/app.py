@@ -110,8 +110,8 @@ async def _before_accepting(request: Request, fault: Fault) -> Response | None:
     if fault in SILENT_BEFORE_ACCEPTING:
         return await _no_answer(request, SILENT_BEFORE_ACCEPTING[fault])
     if fault is Fault.FIELD_REFUSED:
-        asked = top_level_fields(request.query_params.get("fields", ""))
-        return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(asked) else None
+        fields = top_level_fields(request.query_params.get("fields", ""))
+        return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(fields) else None
     refusal = REFUSES.get(fault)
     return refusal.response() if refusal else None
 

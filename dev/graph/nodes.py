@@ -98,8 +98,8 @@ async def node(visit: Visit) -> Answer:
     profile = visit.world.profile(visit.node_id)
     wanted = visit.fields or ["name", "username"]
     # Meta leaves out fields without a value.
-    told = {name: profile[name] for name in wanted if profile.get(name) is not None}
-    return {**told, "id": visit.node_id}
+    fields = {name: profile[name] for name in wanted if profile.get(name) is not None}
+    return {**fields, "id": visit.node_id}
 
 
 async def me(visit: Visit) -> Answer:
@@ -129,8 +129,8 @@ async def conversations(visit: Visit) -> Answer:
         return {"data": []}
     conversation: dict[str, object] = {"id": conversation_id(account.user_id, igsid)}
     if "messages" in visit.fields:
-        asked = _MESSAGES_LIMIT.search(visit.request.query_params.get("fields", ""))
-        limit = min(int(asked.group(1)), _MOST_MESSAGES) if asked else _MOST_MESSAGES
+        limit_given = _MESSAGES_LIMIT.search(visit.request.query_params.get("fields", ""))
+        limit = min(int(limit_given.group(1)), _MOST_MESSAGES) if limit_given else _MOST_MESSAGES
         conversation["messages"] = {"data": [_message(sent) for sent in messages[:limit]]}
     return {"data": [conversation]}
 
@@ -153,8 +153,8 @@ async def subscribed_apps(visit: Visit) -> Answer:
     if visit.request.method == "GET":
         fields = subscriptions.get(account_id, DEFAULT_SUBSCRIPTION)
         return {"data": [{"id": "1000000000000001", "subscribed_fields": list(fields)}] if fields else []}
-    asked = visit.request.query_params.get("subscribed_fields", "") if visit.request.method == "POST" else ""
-    subscriptions[account_id] = tuple(filter(None, asked.split(",")))
+    fields_given = visit.request.query_params.get("subscribed_fields", "") if visit.request.method == "POST" else ""
+    subscriptions[account_id] = tuple(filter(None, fields_given.split(",")))
     return {"success": True}
 
 

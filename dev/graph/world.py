@@ -123,8 +123,8 @@ class World:
 
     def profile(self, igsid: str) -> dict[str, object]:
         """Returns the profile that a test has set, or one made up from the id. Raises `RefusedError`."""
-        if told := self.profiles.get(igsid):
-            return told
+        if known := self.profiles.get(igsid):
+            return known
         if refusal := refusals.of_person(igsid):
             if refusal in (refusals.NO_CONSENT, refusals.USER_GONE, refusals.NOT_FOUND):
                 raise RefusedError(refusal)

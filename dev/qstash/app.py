@@ -56,8 +56,8 @@ class _Token:
         if scope["type"] != "http" or not scope["path"].startswith("/v2/"):
             await self._app(scope, receive, send)
             return
-        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode("utf-8", "replace"), self._token):
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token):
             await self._app(scope, receive, send)
             return
         await JSONResponse({"error": "unauthorized: invalid or missing token"}, 401)(scope, receive, send)

@@ -32,9 +32,9 @@ class Cron:
             if self._day_matches(day):
                 for hour in sorted(self.hours):
                     for minute in sorted(self.minutes):
-                        found = day.replace(hour=hour, minute=minute)
-                        if found >= moment and found.timestamp() > now_s:
-                            return found.timestamp()
+                        candidate = day.replace(hour=hour, minute=minute)
+                        if candidate >= moment and candidate.timestamp() > now_s:
+                            return candidate.timestamp()
             day = (day + timedelta(days=1)).replace(hour=0, minute=0)
         return None
 

@@ -55,16 +55,16 @@ class DeadLetters:
     def page(self, *, wanted: Filter, cursor: str | None, count: int) -> tuple[list[DeadLetter], str | None]:
         """Returns up to `count` letters older than the letter `cursor`, and the next cursor, or None at the end."""
         before = _order(cursor) if cursor else None
-        found: list[DeadLetter] = []
+        letters: list[DeadLetter] = []
         for letter in reversed(self._letters.values()):
             if before is not None and _order(letter.dlq_id) >= before:
                 continue
             if not wanted.matches(letter.message, letter.at_ms, letter.answer.status):
                 continue
-            if len(found) == count:
-                return found, found[-1].dlq_id
-            found.append(letter)
-        return found, None
+            if len(letters) == count:
+                return letters, letters[-1].dlq_id
+            letters.append(letter)
+        return letters, None
 
     def reset(self) -> None:
         """Forgets everything."""

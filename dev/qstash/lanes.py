@@ -83,17 +83,17 @@ class Gate:
     @asynccontextmanager
     async def inside(self) -> AsyncIterator[None]:
         """Waits for admission, and lets the next one in afterwards."""
-        place = asyncio.get_running_loop().create_future()
-        self._line.append(place)
+        admission = asyncio.get_running_loop().create_future()
+        self._line.append(admission)
         self.pump()
         try:
-            await place
+            await admission
         except asyncio.CancelledError:
-            # Admitted in the moment of the cancellation: the place must be given back.
-            if place.done() and not place.cancelled():
+            # Admitted in the moment of the cancellation: the admission must be given back.
+            if admission.done() and not admission.cancelled():
                 self._leave()
             else:
-                self._line.remove(place)
+                self._line.remove(admission)
                 self.pump()
             raise
         try:

@@ -66,16 +66,16 @@ class Logs:
         self, *, wanted: Callable[[Entry], bool], before: int | None, count: int
     ) -> tuple[list[Entry], str | None]:
         """Returns up to `count` entries older than the cursor `before`, and the next cursor, or None at the end."""
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for entry in reversed(self._entries):
             if before is not None and entry.sequence >= before:
                 continue
             if not wanted(entry):
                 continue
-            if len(found) == count:
-                return found, str(found[-1].sequence)
-            found.append(entry)
-        return found, None
+            if len(entries) == count:
+                return entries, str(entries[-1].sequence)
+            entries.append(entry)
+        return entries, None
 
     def reset(self) -> None:
         """Forgets everything. The sequence goes on, so that old cursors stay harmless."""

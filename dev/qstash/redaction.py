@@ -42,9 +42,9 @@ def parse_redaction(text: str) -> Redaction:
     body = all_headers = False
     names: set[str] = set()
     for field in filter(None, (part.strip() for part in text.split(","))):
-        one = _ONE_HEADER.fullmatch(field)
-        if one:
-            names.add(one[1].strip().lower())
+        header = _ONE_HEADER.fullmatch(field)
+        if header:
+            names.add(header[1].strip().lower())
         elif field.lower() == "body":
             body = True
         elif field.lower() in ("header", "headers"):

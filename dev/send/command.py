@@ -94,10 +94,10 @@ def _read(file: str) -> list[Body]:
         return [Body("(stdin)", sys.stdin.buffer.read())]
     path = Path(file)
     if path.is_dir():
-        found = sorted(each for each in path.glob("*.json") if each.name != INDEX_NAME)
-        if not found:
+        paths = sorted(each for each in path.glob("*.json") if each.name != INDEX_NAME)
+        if not paths:
             raise click.BadParameter(f"{file} holds no .json file.", param_hint="FILE")
-        return [Body(each.name, each.read_bytes()) for each in found]
+        return [Body(each.name, each.read_bytes()) for each in paths]
     if path.is_file():
         return [Body(path.name, path.read_bytes())]
     sample = SAMPLES / f"{file.removesuffix('.json')}.json"

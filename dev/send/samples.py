@@ -28,4 +28,4 @@ class Sample:
 def samples() -> list[Sample]:
     """Returns all samples, as the index lists them."""
     listed: list[dict[str, Any]] = json.loads((SAMPLES / INDEX_NAME).read_text(encoding="utf-8"))
-    return [Sample(Path(one["file"]).stem, tuple(one["kinds"]), one["about"]) for one in listed]
+    return [Sample(Path(entry["file"]).stem, tuple(entry["kinds"]), entry["about"]) for entry in listed]

@@ -51,11 +51,11 @@ def create_roles(superuser_dsn: str) -> None:
 
 def read_migrations(directory: Path) -> list[Migration]:
     """The migrations of a directory, in order."""
-    found = []
+    migrations = []
     for path in sorted(directory.glob("*.sql")):
         version, _, name = path.stem.partition("_")
-        found.append(Migration(version, name, path.read_text()))
-    return found
+        migrations.append(Migration(version, name, path.read_text()))
+    return migrations
 
 
 def migrate(dsn: str, directory: Path, report: Callable[[str], None] = lambda _: None) -> int:

@@ -256,9 +256,9 @@ class Stack:
         return migrations.migrate(self.dsn, self.config.migrations_dir, self._report)
 
     def _heal(self) -> None:
-        found = self._cluster.heal()
-        if found is not None:
-            self._report(found)
+        leftover = self._cluster.heal()
+        if leftover is not None:
+            self._report(leftover)
 
     def _add(self, spec: Spec, log_name: str | None = None) -> Component:
         name = log_name or spec.name
