@@ -15,9 +15,9 @@ from bench.load import Messages, Sender, own_stack
 from bench.prices import READ_ON, Used, as_table
 from bench.processor_time import ProcessorTime
 from bench.section import Section, Tell, ratio
-from dev.chaos.outside import NEXT_PHASE, Outside
-from dev.chaos.watch import Watch
 from dev.stack import Stack
+from tests.chaos.outside import NEXT_PHASE, Outside
+from tests.chaos.watch import Watch
 
 ANSWERED = re.compile(r"^(?:GET|POST) /api/\S+ \d+ (\d+) ms$", re.M)
 QUIET_WITHIN_S = 120.0

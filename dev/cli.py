@@ -25,7 +25,7 @@ LAZY = {
         "Post varied sample webhooks through the whole pipeline and show what landed.",
     ),
     "chaos": LazyCommand(
-        "dev.chaos.command",
+        "tests.chaos.command",
         "chaos",
         "Break everything while events arrive, and hold the tables against a model.",
     ),

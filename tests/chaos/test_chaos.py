@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dev.chaos.schedule import schedule
 from dev.stack import Ports
 from dev.stack.config import ROOT
+from tests.chaos.schedule import schedule
 
 SEED, EVENTS, MINUTES = 20261124, 240, 0.25
 

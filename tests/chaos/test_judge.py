@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from dev.chaos.judge import Judgement, Tables, judge
-from dev.chaos.model import Expected, Reply, expected
-from dev.chaos.traffic import ACCOUNTS, traffic
+from tests.chaos.judge import Judgement, Tables, judge
+from tests.chaos.model import Expected, Reply, expected
+from tests.chaos.traffic import ACCOUNTS, traffic
 
 NOW_MS = 1_795_000_000_000
 WANTED = expected(traffic(3, 400, 60, now_ms=NOW_MS), now_ms=NOW_MS)

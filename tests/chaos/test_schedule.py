@@ -7,10 +7,10 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dev.chaos.model import event_of, expected
-from dev.chaos.schedule import KINDS, schedule
-from dev.chaos.traffic import traffic
 from dev.cli import cli
+from tests.chaos.model import event_of, expected
+from tests.chaos.schedule import KINDS, schedule
+from tests.chaos.traffic import traffic
 
 NOW_MS = 1_795_000_000_000
 

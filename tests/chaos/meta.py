@@ -17,10 +17,10 @@ from typing import Any
 
 import httpx
 
-from dev.chaos.model import envelope
-from dev.chaos.traffic import Told
 from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.webhooks.signature import sign_hub
+from tests.chaos.model import envelope
+from tests.chaos.traffic import Told
 
 PATIENCE_S = 5.0
 AT_ONCE = 6

@@ -5,10 +5,10 @@ Must not know how any of it comes about.
 
 from dataclasses import dataclass, field
 
-from dev.chaos.judge import Judgement
-from dev.chaos.meta import Tally
-from dev.chaos.schedule import Fault, schedule
-from dev.chaos.watch import Sample
+from tests.chaos.judge import Judgement
+from tests.chaos.meta import Tally
+from tests.chaos.schedule import Fault, schedule
+from tests.chaos.watch import Sample
 
 
 @dataclass(frozen=True)

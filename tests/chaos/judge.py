@@ -12,8 +12,8 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
-from dev.chaos.model import Expected, Message, Person, Reaction, Reply, missing_or_extra
 from dev.stack import Stack
+from tests.chaos.model import Expected, Message, Person, Reaction, Reply, missing_or_extra
 
 Rows: TypeAlias = list[dict[str, Any]]
 

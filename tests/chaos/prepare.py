@@ -8,13 +8,13 @@ from collections.abc import Iterable
 import httpx
 import psycopg
 
-from dev.chaos.outside import ECHOES
-from dev.chaos.traffic import LOCKED_OUT, RULES, Told
 from dev.stack import Stack
 from lib.accounts.access import Account
 from lib.accounts.store import AccountStore
 from lib.accounts.tokens import seal
 from lib.container import Container
+from tests.chaos.outside import ECHOES
+from tests.chaos.traffic import LOCKED_OUT, RULES, Told
 
 EXPIRED_TOKEN = "EXPIRED-long-ago"
 

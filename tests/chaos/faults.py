@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import psycopg
 
-from dev.chaos.schedule import Fault
 from dev.qstash.deduplication import WINDOW_S
 from dev.stack import Stack
 from dev.stack.gateway import CUT
+from tests.chaos.schedule import Fault
 
 IN_FLIGHT_WITHIN_S = 0.5
 """How long a killer waits for a request to be under way."""

@@ -11,21 +11,21 @@ from typing import Any
 
 import httpx
 
-from dev.chaos.faults import Faults
-from dev.chaos.judge import Judgement, judge, read_tables
-from dev.chaos.meta import Meta
-from dev.chaos.model import expected
-from dev.chaos.outside import NEXT_PHASE, Outside
-from dev.chaos.prepare import prepare
-from dev.chaos.recovery import recover
-from dev.chaos.schedule import Fault
-from dev.chaos.story import Happened, Plan, Story
-from dev.chaos.traffic import Told, traffic
-from dev.chaos.watch import Watch
 from dev.stack import Stack, StackConfig, keys
 from lib.container import Container
 from lib.core.settings import load
 from lib.qstash.publisher import CONSUMER_PATH, EVENT_LABEL, FAILURE_PATH
+from tests.chaos.faults import Faults
+from tests.chaos.judge import Judgement, judge, read_tables
+from tests.chaos.meta import Meta
+from tests.chaos.model import expected
+from tests.chaos.outside import NEXT_PHASE, Outside
+from tests.chaos.prepare import prepare
+from tests.chaos.recovery import recover
+from tests.chaos.schedule import Fault
+from tests.chaos.story import Happened, Plan, Story
+from tests.chaos.traffic import Told, traffic
+from tests.chaos.watch import Watch
 
 SAMPLE_EVERY_S = 0.5
 PUBLISH_AGAIN_S = 0.3

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from dev.chaos.traffic import LOCKED_OUT, REFUSED, Told
 from lib.events.model import Event
 from lib.webhooks.parser import parse_webhook
+from tests.chaos.traffic import LOCKED_OUT, REFUSED, Told
 
 NEXT_PHASE_KINDS_LEFT_OUT = frozenset({"unknown"})
 

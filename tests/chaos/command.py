@@ -13,13 +13,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from dev.chaos.outside import Outside
-from dev.chaos.report import Reporter, show_judgement, show_schedule
-from dev.chaos.run import Run, config_for
-from dev.chaos.story import Plan
 from dev.stack import StackConfig
 from dev.stack.options import explained, running, stack_options
 from dev.stack.own import hosted_settings, own_config
+from tests.chaos.outside import Outside
+from tests.chaos.report import Reporter, show_judgement, show_schedule
+from tests.chaos.run import Run, config_for
+from tests.chaos.story import Plan
 
 PLOT_NAME = "chaos.png"
 PICTURES = (".png", ".svg", ".pdf")
@@ -86,7 +86,7 @@ def chaos(
 
 
 def _run(console: Console, config: StackConfig, plan: Plan, plot_path: Path | None) -> bool:
-    from dev.chaos.plot import plot  # noqa: PLC0415  matplotlib takes half a second
+    from tests.chaos.plot import plot  # noqa: PLC0415  matplotlib takes half a second
 
     with explained():
         own = own_config(config, "chaos")

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from dev.chaos.schedule import Fault
-from dev.chaos.story import Plan, Story
+from tests.chaos.schedule import Fault
+from tests.chaos.story import Plan, Story
 
 SHOWN = 10
 PLAIN_EVERY_S = 10.0

@@ -12,7 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dev.chaos.story import Story
+from tests.chaos.story import Story
 
 LANES = {"servers": "#b4443c", "qstash": "#c98a1b", "graph": "#7a5ea8"}
 TOLD, DONE, WAITING = "#8a8f98", "#1f6f54", "#2f5d9b"
