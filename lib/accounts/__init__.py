@@ -1,5 +1,5 @@
 """Our Instagram accounts and their access tokens.
 
-- `access.py`: which token speaks for an account. `tokens.py`: encryption of stored tokens.
-- `store.py`: accounts and tokens in the database. `refresh.py`: refreshes tokens before they end.
+- `access.py`: which token is used for an account. `tokens.py`: encryption of stored tokens.
+- `store.py`: accounts and tokens in the database. `refresh.py`: refreshes tokens before they expire.
 """

@@ -1,7 +1,6 @@
-"""Our accounts: who each is, and who can speak for it.
+"""Our Instagram accounts and the access token to use for each.
 
-Pure: the stored token and the settings in, credentials out, or why there are none. Must not know what they are
-used for.
+The functions take the stored token and the settings, and do no I/O.
 """
 
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from lib.graph.transport import Credentials
 
 
 class Account(Model):
-    """One of our accounts, under both of its ids: `account_id` is the one of `entry.id`."""
+    """One of our accounts with both of its ids. `account_id` is the id in `entry.id` of a webhook."""
 
     account_id: str
     app_scoped_id: str | None
@@ -26,7 +25,7 @@ class Account(Model):
 
 @dataclass(frozen=True, slots=True)
 class NoAccess:
-    """Nobody can speak for the account: `code` says so to a program, `reason` to a person."""
+    """No token can be used for the account. `code` is for programs, `reason` for people."""
 
     code: Literal["no_access_token", "token_unreadable"]
     reason: str
@@ -36,51 +35,50 @@ Access: TypeAlias = Credentials | NoAccess
 
 
 def access_to(account_id: str, stored: StoredToken | None, settings: Settings) -> Access:
-    """The stored token of `account_id`, else the environment's, if it is for this account."""
+    """Returns the stored token of `account_id`, or else the environment's token if it is for this account."""
     if stored is not None:
         try:
             token = unseal(stored.ciphertext, account_id=account_id, keys=settings.token_encryption_keys)
         except TokenUnreadable as error:
+            # No fallback to the environment's token: a wrong TOKEN_ENCRYPTION_KEY has to be noticed.
             return NoAccess("token_unreadable", str(error))
         return credentials(account_id, token, stored.flavour, settings)
     if env_token_for(settings) in ("", account_id):
         return credentials(account_id, settings.instagram_access_token, settings.instagram_login_flavour, settings)
-    return NoAccess("no_access_token", "there is no token for it, neither stored nor in INSTAGRAM_ACCESS_TOKEN")
+    return NoAccess("no_access_token", "the account has no stored token, and INSTAGRAM_ACCESS_TOKEN is not for it")
 
 
 def env_token_for(settings: Settings) -> str | None:
-    """The account `INSTAGRAM_ACCESS_TOKEN` is for; "" for every account, None where there is no such token.
+    """Returns the account that `INSTAGRAM_ACCESS_TOKEN` is for: "" for every account, None if it is not set.
 
-    With `INSTAGRAM_ACCOUNT_ID` set the token speaks for that account alone: a published app receives
-    webhooks of every account that authorised it, and another account's id must not be paired with it.
+    With `INSTAGRAM_ACCOUNT_ID` the token is used for that account only. A published app receives webhooks of every
+    account that authorised it, and the token must not be paired with the id of another account.
     """
     return settings.instagram_account_id if settings.instagram_access_token else None
 
 
 def credentials(account_id: str, token: str, flavour: LoginFlavour, settings: Settings) -> Credentials:
-    """`token`, with the secret of the app that issued it.
+    """Returns `token` with the secret of the app that issued it, or with "" if that secret is not known.
 
-    One app has one log-in (Meta, "App Review"), and INSTAGRAM_APP_SECRET is the secret of the app of
-    INSTAGRAM_LOGIN_FLAVOUR. A token of the other log-in is of another app, so it goes without proof.
+    One app has one log-in (Meta, "App Review"), and `INSTAGRAM_APP_SECRET` is the secret of the app of
+    `INSTAGRAM_LOGIN_FLAVOUR`. A token of the other log-in is of another app, so its calls carry no proof.
     """
     same_app = flavour == settings.instagram_login_flavour
     return Credentials(account_id, token, flavour, settings.instagram_app_secrets[0] if same_app else "")
 
 
 def account_of(me: Mapping[str, object], flavour: LoginFlavour) -> Account | None:
-    """Whose token it is, by what `Graph.me` answers; None where that is no professional account of Instagram.
-
-    The other id is Instagram Login's app-scoped one, or the Page's: some payloads carry it in the account's place.
-    """
-    linked = me.get("instagram_business_account")
-    own = me if flavour == "instagram" else linked if isinstance(linked, Mapping) else {}
-    account_id = _text(own.get("user_id" if flavour == "instagram" else "id"))
+    """Returns the account in the answer of `Graph.me`, or None if it is no professional Instagram account."""
+    page_account = me.get("instagram_business_account")
+    profile = me if flavour == "instagram" else page_account if isinstance(page_account, Mapping) else {}
+    account_id = _text(profile.get("user_id" if flavour == "instagram" else "id"))
     if account_id is None:
         return None
     return Account(
         account_id=account_id,
+        # Instagram Login's app-scoped id, or the id of the Page. Some payloads name the account by this id.
         app_scoped_id=_text(me.get("id")),
-        username=_text(own.get("username")),
+        username=_text(profile.get("username")),
         login_flavour=flavour,
     )
 

@@ -1,7 +1,6 @@
-"""The daily refresh of access tokens, before their 60 days are over; and the warning where that does not help.
+"""The daily refresh: renews access tokens before they expire after 60 days, and warns of those it cannot renew.
 
-Knows what one account's failure means for the others: nothing. Must not know which tokens are due, nor how one is
-refreshed; both have their reasons in Meta's rules (`tokens_due_for_refresh`, `graph`).
+The SQL function `tokens_due_for_refresh` says which tokens are due.
 """
 
 import asyncio
@@ -18,21 +17,21 @@ from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.graph.client import GraphClient
 
-AT_ONCE = 4
+CONCURRENT_REFRESHES = 4
 CALL_TIMEOUT_S = 5.0
 
 _log = log.get(__name__)
 
 
 class Failure(Model):
-    """An account whose token was not refreshed, and the code of the verdict."""
+    """An account whose token was not refreshed. `code` is the code of the error."""
 
     account_id: str
     code: str
 
 
 class Report(Model):
-    """What a run came to. `expiring` are those that have to be looked after, refreshed or not."""
+    """The result of one run. `expiring` are the tokens that end soon, refreshed or not: a person must look at them."""
 
     refreshed: int
     failed: list[Failure]
@@ -40,11 +39,11 @@ class Report(Model):
 
 
 _Outcome: TypeAlias = Literal["refreshed", "replaced", "left"] | Failure
-"""replaced: another run, or a person, was quicker. left: for the next run, as the time is up."""
+"""`replaced`: another run or a person stored a newer token first. `left`: time is up, the next run does it."""
 
 
 class Refresher:
-    """Refreshes tokens. Two runs at once do no harm: each puts a token only where the one it refreshed still is."""
+    """Refreshes tokens. Two runs at the same time do no harm: each replaces only the token that it refreshed."""
 
     def __init__(self, settings: Settings, *, accounts: AccountStore, graph: GraphClient) -> None:
         self._settings = settings
@@ -52,18 +51,10 @@ class Refresher:
         self._graph = graph
 
     async def run(self, *, deadline: Deadline) -> Report:
-        """Refreshes what is due, and begins none after the deadline. Raises what the database raises."""
+        """Refreshes the tokens that are due. Starts no refresh after the deadline. Raises the database's errors."""
         started_s = time.monotonic()
         due = await self._accounts.due_for_refresh(older_than_days=self._settings.token_refresh_after_days)
-        turns = asyncio.Semaphore(AT_ONCE)
-
-        async def in_turn(held: AccountToken) -> _Outcome:
-            async with turns:
-                return await self._refresh(held) if deadline.left_s() > 0 else "left"
-
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(in_turn(held)) for held in due]
-        outcomes = [task.result() for task in tasks]
+        outcomes = await self._refresh_all(due, deadline)
         report = Report(
             refreshed=outcomes.count("refreshed"),
             failed=[outcome for outcome in outcomes if isinstance(outcome, Failure)],
@@ -86,18 +77,30 @@ class Refresher:
         )
         return report
 
-    async def _refresh(self, held: AccountToken) -> _Outcome:
-        access = access_to(held.account_id, held.token, self._settings)
+    async def _refresh_all(self, due: list[AccountToken], deadline: Deadline) -> list[_Outcome]:
+        """Returns one outcome for each token, in order. A failure of one account does not stop the others."""
+        gate = asyncio.Semaphore(CONCURRENT_REFRESHES)
+
+        async def refresh(account: AccountToken) -> _Outcome:
+            async with gate:
+                return await self._refresh(account) if deadline.left_s() > 0 else "left"
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(refresh(account)) for account in due]
+        return [task.result() for task in tasks]
+
+    async def _refresh(self, account: AccountToken) -> _Outcome:
+        access = access_to(account.account_id, account.token, self._settings)
         if isinstance(access, NoAccess):
-            return Failure(account_id=held.account_id, code=access.code)
+            return Failure(account_id=account.account_id, code=access.code)
         try:
             token, life_s = await self._graph.refresh_token(access, CALL_TIMEOUT_S)
         except Exception as error:
             verdict = classify(error)
-            await self._accounts.stop(held.account_id, verdict, failed=held.token)
-            return Failure(account_id=held.account_id, code=verdict.code)
-        ciphertext = seal(token, account_id=held.account_id, keys=self._settings.token_encryption_keys)
+            await self._accounts.stop(account.account_id, verdict, failed=account.token)
+            return Failure(account_id=account.account_id, code=verdict.code)
+        ciphertext = seal(token, account_id=account.account_id, keys=self._settings.token_encryption_keys)
         replaced = await self._accounts.replace_token(
-            held.account_id, replaced=held.token, ciphertext=ciphertext, life_s=life_s
+            account.account_id, replaced=account.token, ciphertext=ciphertext, life_s=life_s
         )
         return "refreshed" if replaced else "replaced"

@@ -1,7 +1,4 @@
-"""Our accounts and their stored tokens in Supabase: the functions of `…_accounts.sql`.
-
-Knows their names and shapes, as `store` does for events. Tokens pass through here encrypted; must not decrypt one.
-"""
+"""Our accounts and their encrypted tokens in the database: calls the functions of `…_accounts.sql`."""
 
 from lib.accounts.access import Account
 from lib.accounts.tokens import StoredToken
@@ -14,7 +11,7 @@ _log = log.get(__name__)
 
 
 class ListedAccount(Account):
-    """An account as it stands. `days_left` is None where its token does not end by time, or there is none."""
+    """An account and its state. `days_left` is None if the account has no token, or one that does not expire."""
 
     state: str
     state_code: str | None
@@ -24,7 +21,7 @@ class ListedAccount(Account):
 
 
 class AccountToken(Model):
-    """An account that has a token of its own."""
+    """An account with a stored token."""
 
     account_id: str
     state: str
@@ -32,20 +29,20 @@ class AccountToken(Model):
 
 
 class ExpiringToken(Model):
-    """An account whose token ends soon; below 0 days left, it has."""
+    """An account whose token expires soon. A negative `days_left` says that it has expired."""
 
     account_id: str
     days_left: int
 
 
 class AccountStore:
-    """The calls. Raises what `EventStore.rpc` raises."""
+    """The calls. Raises the errors of `Database.rpc`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def save(self, account: Account, *, ciphertext: str, life_days: int | None) -> None:
-        """Adds an account, or gives it a new token, good for `life_days` from now (None: not ended by time)."""
+        """Adds an account, or gives it a new token. The token expires in `life_days` days, or never if that is None."""
         await self._database.rpc(
             "save_account",
             {
@@ -56,30 +53,30 @@ class AccountStore:
         )
 
     async def listed(self) -> list[ListedAccount]:
-        """Every account, by its id."""
+        """Returns every account, ordered by id."""
         return read_answer(await self._database.rpc("list_accounts", {}), list[ListedAccount])
 
     async def tokens(self, *, limit: int) -> list[AccountToken]:
-        """The stored tokens, by account id."""
+        """Returns up to `limit` stored tokens, ordered by account id."""
         return read_answer(await self._database.rpc("stored_tokens", {"p_limit": limit}), list[AccountToken])
 
     async def due_for_refresh(self, *, older_than_days: int) -> list[AccountToken]:
-        """The tokens to refresh now, the next to expire first."""
-        answer = await self._database.rpc("tokens_due_for_refresh", {"p_older_than_days": older_than_days})
-        return read_answer(answer, list[AccountToken])
+        """Returns the tokens to refresh now. The next to expire comes first."""
+        rows = await self._database.rpc("tokens_due_for_refresh", {"p_older_than_days": older_than_days})
+        return read_answer(rows, list[AccountToken])
 
     async def expiring(self) -> list[ExpiringToken]:
-        """The tokens that end within ten days, the next to expire first."""
+        """Returns the tokens that expire within ten days. The next to expire comes first."""
         return read_answer(await self._database.rpc("expiring_tokens", {}), list[ExpiringToken])
 
     async def replace_token(
         self, account_id: str, *, replaced: StoredToken, ciphertext: str, life_s: int | None = None
     ) -> bool:
-        """Puts `ciphertext` where `replaced` is. False if something else is there by now.
+        """Replaces the stored token `replaced` by `ciphertext`. Returns False if another token is stored by now.
 
-        With `life_s` it is a new token, from now; without, the same under another key.
+        With `life_s` the token is new and expires in so many seconds. Without it is the same token under another key.
         """
-        answer = await self._database.rpc(
+        was_replaced = await self._database.rpc(
             "replace_token",
             {
                 "p_account_id": account_id,
@@ -88,15 +85,16 @@ class AccountStore:
                 "p_life_s": life_s,
             },
         )
-        return bool(answer)
+        return bool(was_replaced)
 
     async def stop(self, account_id: str, verdict: Verdict, *, failed: StoredToken | None) -> None:
-        """Stops the sends of an account, where `verdict` on a call says so, made with its token `failed` (None: the
-        environment's). Nothing is changed where the account has another token by now.
+        """Stops the sends of an account if `verdict`, on a call with its token `failed`, says so.
+
+        `failed` is None for the environment's token. Nothing changes if the account has another token by now.
         """
         if verdict.account_state is None:
             return
-        answer = await self._database.rpc(
+        was_stopped = await self._database.rpc(
             "stop_account",
             {
                 "p_account_id": account_id,
@@ -105,9 +103,9 @@ class AccountStore:
                 "p_ciphertext": failed.ciphertext if failed is not None else None,
             },
         )
-        if answer:
+        if was_stopped:
             _log.error("Account stopped", account_id=account_id, state=verdict.account_state, code=verdict.code)
 
     async def start(self, account_id: str) -> None:
-        """Its token works again: sends start again."""
+        """Starts the sends of an account again, once its token works."""
         await self._database.rpc("mark_account", {"p_account_id": account_id, "p_state": "active", "p_code": None})

@@ -1,7 +1,6 @@
-"""Access tokens at rest: encrypted before they reach the database, readable only with a key from the environment.
+"""Encryption of stored access tokens, with a key from the environment (Fernet, of `cryptography`).
 
-Pure. Knows the cipher (Fernet, of `cryptography`: authenticated) and that a ciphertext belongs to one account. Must
-not know where one is kept; lets no token and no key into an error.
+No error that is raised here contains a token or a key.
 """
 
 from collections.abc import Sequence
@@ -21,14 +20,14 @@ KEY = "TOKEN_ENCRYPTION_KEY"
 
 
 class StoredToken(Model):
-    """A token as the database keeps it, and the log-in that issued it."""
+    """An encrypted token, and the log-in that issued it."""
 
     ciphertext: str
     flavour: LoginFlavour
 
 
 class _Sealed(Model):
-    """What is inside. The account is in it, so that a ciphertext put into another account's row is refused."""
+    """The plaintext. It names the account, so that a ciphertext in the row of another account is refused."""
 
     account_id: str
     token: str = Field(repr=False)
@@ -38,7 +37,7 @@ class _Sealed(Model):
 
 
 def seal(token: str, *, account_id: str, keys: Sequence[str]) -> str:
-    """`token`, for `account_id` alone, under the first of `keys`. Raises `BadConfiguration` without one."""
+    """Returns `token`, encrypted for `account_id` with the first of `keys`. Raises `BadConfiguration` without a key."""
     if not keys:
         raise BadConfiguration({KEY: f"{KEY} is not set. {WHERE[KEY]}"})
     sealed = _Sealed(account_id=account_id, token=token)
@@ -46,7 +45,7 @@ def seal(token: str, *, account_id: str, keys: Sequence[str]) -> str:
 
 
 def unseal(ciphertext: str, *, account_id: str, keys: Sequence[str]) -> str:
-    """The token in `ciphertext`, whichever of `keys` it is under. Raises `TokenUnreadable`."""
+    """Returns the token in `ciphertext`, decrypted with any of `keys`. Raises `TokenUnreadable`."""
     if not keys:
         raise TokenUnreadable(f"{KEY} is not set")
     from cryptography.fernet import InvalidToken  # noqa: PLC0415
@@ -54,16 +53,16 @@ def unseal(ciphertext: str, *, account_id: str, keys: Sequence[str]) -> str:
     try:
         sealed = _Sealed.model_validate_json(_cipher(keys).decrypt(ciphertext.encode()))
     except InvalidToken:
-        raise TokenUnreadable(f"no key in {KEY} opens it") from None
+        raise TokenUnreadable(f"no key in {KEY} decrypts it") from None
     except ValidationError:
-        raise TokenUnreadable("what is in it is no token of ours") from None
+        raise TokenUnreadable("the decrypted value is no token of ours") from None
     if sealed.account_id != account_id:
-        raise TokenUnreadable("it is another account's")
+        raise TokenUnreadable("the token belongs to another account")
     return sealed.token
 
 
 def is_under_first_key(ciphertext: str, keys: Sequence[str]) -> bool:
-    """Would `ciphertext` still open with the first of `keys` alone?"""
+    """Returns whether the first of `keys` alone decrypts `ciphertext`."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415
 
     try:
@@ -74,10 +73,9 @@ def is_under_first_key(ciphertext: str, keys: Sequence[str]) -> bool:
 
 
 def _cipher(keys: Sequence[str]) -> "MultiFernet":
-    """Encrypts with the first key, decrypts with any. Keys are base64 in either alphabet: openssl writes the
-    standard one, Fernet reads the URL-safe one.
-    """
-    # Only an instance that acts for an account of the table needs it (cold start).
+    """Returns the cipher that encrypts with the first key and decrypts with any."""
+    # Imported here for the cold start: only an instance that uses a stored token needs it.
     from cryptography.fernet import Fernet, MultiFernet  # noqa: PLC0415
 
+    # openssl writes the standard base64 alphabet. Fernet reads the URL-safe one.
     return MultiFernet([Fernet(key.replace("+", "-").replace("/", "_")) for key in keys])

@@ -235,7 +235,7 @@ def test_with_the_wrong_key_a_check_says_so_and_changes_nothing(world: World, mo
     use(monkeypatch, {"TOKEN_ENCRYPTION_KEY": NEW_KEY})
     done = run(world, "check")
     assert done.exit_code == 1
-    assert lines(done) == [f"{FIRST} BAD token_unreadable: no key in TOKEN_ENCRYPTION_KEY opens it"]
+    assert lines(done) == [f"{FIRST} BAD token_unreadable: no key in TOKEN_ENCRYPTION_KEY decrypts it"]
     assert (ciphertext_of(world, FIRST), state_of(world, FIRST)) == (before, ("active", None))
 
 

@@ -69,7 +69,7 @@ def test_a_key_is_changed_without_losing_a_token() -> None:
     assert unseal(before, account_id=ACCOUNT, keys=(NEW, OLD)) == TOKEN
     assert [is_under_first_key(ciphertext, (NEW, OLD)) for ciphertext in (before, during)] == [False, True]
     assert unseal(during, account_id=ACCOUNT, keys=(NEW,)) == TOKEN
-    with pytest.raises(TokenUnreadable, match="no key in TOKEN_ENCRYPTION_KEY opens it"):
+    with pytest.raises(TokenUnreadable, match="no key in TOKEN_ENCRYPTION_KEY decrypts it"):
         unseal(before, account_id=ACCOUNT, keys=(NEW,))
 
 
