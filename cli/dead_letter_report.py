@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.redriving import Tally
 from lib.dead_letters.store import DeadLetter, Unfinished
-from lib.recovery.redrive import End, Found
+from lib.recovery.redrive import DlqReview, LetterEnd
 
 LISTED = 50
 """Failures and findings that are listed one by one; more of them have one cause."""
@@ -72,7 +72,7 @@ def progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
 
 def show_tally(console: Console, tally: Tally, *, dry_run: bool) -> None:
     """The counts, then what failed."""
-    for end in End:
+    for end in LetterEnd:
         if tally.ends[end]:
             console.print(f"{end.value:<20}{tally.ends[end]:>8}")
     if not tally.ends:
@@ -81,13 +81,13 @@ def show_tally(console: Console, tally: Tally, *, dry_run: bool) -> None:
         console.print(Text(f"failed: {letter_id}  {code}"), soft_wrap=True)
     for letter_id in tally.without_event[:LISTED]:
         console.print(Text(f"no event, can only be shown and discarded: {letter_id}"), soft_wrap=True)
-    if tally.left_behind:
-        console.print(f"Still in QStash's own queue: {tally.left_behind}; `find-lost` deletes them.")
+    if tally.entries_left:
+        console.print(f"Still in QStash's own queue: {tally.entries_left}; `find-lost` deletes them.")
     if dry_run:
         console.print("A dry run: nothing was sent or closed.")
 
 
-def show_found(console: Console, found: Found) -> None:
+def show_found(console: Console, found: DlqReview) -> None:
     """What lay at QStash."""
     console.print(
         f"QStash's dead letter queue: {len(found.stored)} without a letter, kept now; {found.waiting} with an open "

@@ -35,7 +35,7 @@ from lib.core.deadline import Deadline
 from lib.core.env_vars import DEFAULTS
 from lib.dead_letters.store import DeadLetter, LetterFilter, State, Unfinished
 from lib.events.model import Kind
-from lib.recovery.redrive import Found, Outcome, prospect
+from lib.recovery.redrive import DlqReview, LetterOutcome, expected_end
 
 RETRY_WITHIN_S = 25.0
 OLDER_THAN_S = 300
@@ -139,11 +139,11 @@ def retry(config: StackConfig, wanted: LetterFilter, ids: tuple[str, ...], *, ev
     """
     chosen = _chosen(wanted, ids, everything=everything)
 
-    async def retried(here: Container, letter: DeadLetter) -> Outcome:
+    async def retried(here: Container, letter: DeadLetter) -> LetterOutcome:
         return await here.redriver.retry(letter, deadline=Deadline.after(RETRY_WITHIN_S))
 
-    async def foreseen(_here: Container, letter: DeadLetter) -> Outcome:
-        return Outcome(prospect(letter))
+    async def foreseen(_here: Container, letter: DeadLetter) -> LetterOutcome:
+        return LetterOutcome(expected_end(letter))
 
     _work_off(config, chosen, foreseen if dry_run else retried, dry_run=dry_run)
 
@@ -167,7 +167,7 @@ def discard(
     async def count(here: Container) -> int:
         return await or_explain(lambda: here.dead_letters.count(chosen), UNREADABLE)
 
-    async def discarded(here: Container, letter: DeadLetter) -> Outcome:
+    async def discarded(here: Container, letter: DeadLetter) -> LetterOutcome:
         return await here.redriver.discard(letter)
 
     if dry_run:
@@ -189,7 +189,7 @@ def find_lost(config: StackConfig, limit: int) -> None:
     The exit status is 1 if there was something.
     """
 
-    async def work(here: Container) -> tuple[Found, Unfinished]:
+    async def work(here: Container) -> tuple[DlqReview, Unfinished]:
         found = await or_explain(here.redriver.find_lost, "QStash's dead letter queue can not be read")
         unfinished = await or_explain(
             lambda: here.dead_letters.unfinished(older_than_s=OLDER_THAN_S, limit=limit), UNREADABLE
@@ -216,7 +216,7 @@ def _chosen(wanted: LetterFilter, ids: tuple[str, ...], *, everything: bool) -> 
 def _work_off(
     config: StackConfig,
     chosen: LetterFilter,
-    treat: Callable[[Container, DeadLetter], Awaitable[Outcome]],
+    treat: Callable[[Container, DeadLetter], Awaitable[LetterOutcome]],
     *,
     dry_run: bool,
 ) -> None:

@@ -13,32 +13,32 @@ from typing import TypeAlias
 from cli.patience import or_explain, patiently
 from lib.dead_letters.store import DeadLetter, DeadLetterStore, LetterFilter
 from lib.errors.classify import classify
-from lib.recovery.redrive import End, Outcome
+from lib.recovery.redrive import LetterEnd, LetterOutcome
 
 AT_A_TIME = 8
 UNREADABLE = "The dead letters can not be read"
 
-Treatment: TypeAlias = Callable[[DeadLetter], Awaitable[Outcome]]
+Treatment: TypeAlias = Callable[[DeadLetter], Awaitable[LetterOutcome]]
 
 
 @dataclass
 class Tally:
-    """What became of the letters so far. `failed` has codes of errors by id; `left_behind` counts entries that are
+    """What became of the letters so far. `failed` has codes of errors by id; `entries_left` counts entries that are
     still at QStash.
     """
 
-    ends: Counter[End] = field(default_factory=Counter)
+    ends: Counter[LetterEnd] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
     without_event: list[str] = field(default_factory=list)
-    left_behind: int = 0
+    entries_left: int = 0
 
-    def add(self, letter: DeadLetter, outcome: Outcome) -> None:
+    def add(self, letter: DeadLetter, outcome: LetterOutcome) -> None:
         """Counts one."""
         self.ends[outcome.end] += 1
-        self.left_behind += outcome.left_behind
-        if outcome.end is End.FAILED:
+        self.entries_left += outcome.entry_remains
+        if outcome.end is LetterEnd.FAILED:
             self.failed[letter.source_message_id] = outcome.code or "unknown_error"
-        if outcome.end is End.NO_EVENT:
+        if outcome.end is LetterEnd.NO_EVENT:
             self.without_event.append(letter.source_message_id)
 
 
@@ -56,7 +56,7 @@ async def work_off(
             try:
                 outcome = await patiently(lambda: treat(letter))
             except Exception as error:
-                outcome = Outcome(End.FAILED, classify(error).code)
+                outcome = LetterOutcome(LetterEnd.FAILED, classify(error).code)
         tally.add(letter, outcome)
         tick()
 

@@ -13,17 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.replaying import Tally
-from lib.archive.store import Outcome
+from lib.archive.store import ReprocessOutcome
 
 LISTED = 50
 """Failed events that are listed one by one; more of them have one cause."""
 
 MEANINGS = {
-    Outcome.UNCHANGED: "nothing new in them",
-    Outcome.IMPROVED: "the same kind, better understood",
-    Outcome.RECLASSIFIED: "another kind than before",
-    Outcome.ERASED: "of people erased since; they go",
-    Outcome.MISSING: "past retention, nothing to read",
+    ReprocessOutcome.UNCHANGED: "nothing new in them",
+    ReprocessOutcome.IMPROVED: "the same kind, better understood",
+    ReprocessOutcome.RECLASSIFIED: "another kind than before",
+    ReprocessOutcome.ERASED: "of people erased since; they go",
+    ReprocessOutcome.MISSING: "past retention, nothing to read",
 }
 
 
@@ -60,7 +60,7 @@ def show(console: Console, tally: Tally, *, dry_run: bool) -> None:
     table.add_column("", style="dim")
     for outcome, meaning in MEANINGS.items():
         table.add_row(outcome.value, str(tally.outcomes[outcome]), meaning)
-        if outcome is Outcome.RECLASSIFIED:
+        if outcome is ReprocessOutcome.RECLASSIFIED:
             for (before, after), count in sorted(tally.moved.items()):
                 table.add_row(f"  {before} → {after}", str(count), "")
     table.add_row(Text("failed", "red" if tally.failed else ""), str(len(tally.failed)), "as they were before")
@@ -76,6 +76,6 @@ def show(console: Console, tally: Tally, *, dry_run: bool) -> None:
 
 
 def _summary(tally: Tally) -> str:
-    changed = [Outcome.IMPROVED, Outcome.RECLASSIFIED]
+    changed = [ReprocessOutcome.IMPROVED, ReprocessOutcome.RECLASSIFIED]
     parts = [f"{tally.outcomes[outcome]} {outcome.value}" for outcome in changed]
     return ", ".join([*parts, *([f"{len(tally.failed)} failed"] if tally.failed else [])])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cli.patience import or_explain, patiently
-from lib.archive.store import ArchiveStore, Outcome, Selection
+from lib.archive.store import ArchiveStore, ReprocessOutcome, Selection
 from lib.errors.classify import classify
 from lib.webhooks.reparse import ArchivedEvent, reparse
 
@@ -24,7 +24,7 @@ UNREADABLE = "The archive can not be read"
 class Tally:
     """What became of the events so far: `moved` counts from which kind to which, `failed` has codes of errors by id."""
 
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    outcomes: Counter[ReprocessOutcome] = field(default_factory=Counter)
     moved: Counter[tuple[str, str]] = field(default_factory=Counter)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class Replay:
     async def measure(self) -> int:
         """How many events will be read; those past retention are counted as missing here."""
         extent = await or_explain(lambda: self._archive.measure(self._selection), UNREADABLE)
-        self._tally.outcomes[Outcome.MISSING] += extent.missing
+        self._tally.outcomes[ReprocessOutcome.MISSING] += extent.missing
         return extent.readable
 
     async def run(self, tick: Callable[[], None]) -> None:
@@ -66,11 +66,11 @@ class Replay:
     async def _reread(self, row: ArchivedEvent) -> None:
         event = reparse(row)
         if event is None:
-            self._tally.outcomes[Outcome.UNCHANGED] += 1
+            self._tally.outcomes[ReprocessOutcome.UNCHANGED] += 1
             return
         outcome = await patiently(
-            lambda: self._archive.replay_event(row.event_id, event, dry_run=self._dry_run),
+            lambda: self._archive.reprocess(row.event_id, event, dry_run=self._dry_run),
         )
         self._tally.outcomes[outcome] += 1
-        if outcome is Outcome.RECLASSIFIED:
+        if outcome is ReprocessOutcome.RECLASSIFIED:
             self._tally.moved[row.kind, event.kind] += 1

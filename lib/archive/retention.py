@@ -1,7 +1,4 @@
-"""Retention: raw items go after their time, in steps short enough for a function and for a busy database.
-
-Knows how long and how much at a time. Must not know who asks for it (a cron job, a command).
-"""
+"""Retention: empties raw items past their time, in steps that suit a function and a busy database."""
 
 import time
 from datetime import datetime, timedelta
@@ -12,31 +9,31 @@ from lib.core.deadline import Deadline
 from lib.core.model import Model
 
 STEP = 2000
-"""Rows a transaction: well under a second of work, and of locks."""
+"""Rows in one transaction: it works, and holds its locks, for well under a second."""
 
 FOREVER_DAYS = 100 * 365
-"""More days than this are no date in Postgres or Python, and mean the same."""
+"""A longer time gives a date that neither Postgres nor Python can hold, and means the same."""
 
 _log = log.get(__name__)
 
 
 class Expired(Model):
-    """How many raw items went, and whether those were all that were due."""
+    """How many raw items were emptied. `done` says that no more are due."""
 
     expired: int
     done: bool
 
 
 def due_before(now: datetime, keep_days: int) -> datetime:
-    """What was recorded before this moment is past its time at `now`."""
+    """Returns the moment before which a raw item was recorded, if it is past its time at `now`."""
     return now - timedelta(days=min(keep_days, FOREVER_DAYS))
 
 
 async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadline: Deadline) -> Expired:
     """Empties the raw items that were recorded more than `keep_days` days before `now`.
 
-    Begins no further step once the deadline has passed; what is left is due the next time. Raises what the
-    database client raises: the steps before stand.
+    Starts no step after the deadline; the next run does the rest. Raises the database's errors; the steps that are
+    done stay done.
     """
     started_s = time.monotonic()
     before = due_before(now, keep_days)

@@ -1,8 +1,4 @@
-"""The raw archive in the database: read page by page, read again event by event, emptied after its time.
-
-Knows the functions of `supabase/migrations/…_archive.sql`. Must not know the parser, nor why or how fast it is
-called. Raises what the client raises, and `UnreadableAnswer`.
-"""
+"""The archive of raw items in the database: calls the functions of `…_archive.sql`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +11,11 @@ from lib.events.model import Event, Kind
 from lib.webhooks.reparse import ArchivedEvent
 
 PAGE_SIZE = 500
-"""Events a page: about a megabyte."""
+"""Events in one page, which is about a megabyte."""
 
 
-class Outcome(StrEnum):
-    """What became of an event that was read again; `replay_event` says what each means."""
+class ReprocessOutcome(StrEnum):
+    """The result of reprocessing one event. The SQL function `replay_event` explains each."""
 
     UNCHANGED = "unchanged"
     IMPROVED = "improved"
@@ -30,7 +26,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which part of the archive: recorded from `since` until before `until`, of these kinds, of this account."""
+    """A part of the archive: recorded from `since` until before `until`, of these kinds (none: all) and this account."""
 
     since: datetime
     until: datetime
@@ -39,39 +35,39 @@ class Selection:
 
 
 class Extent(Model):
-    """How many events of a selection have their raw item, and how many are past retention."""
+    """How many events of a selection still have their raw item, and how many are past retention."""
 
     readable: int
     missing: int
 
 
 class ArchiveStore:
-    """The archive. Raises the errors of `Database.rpc`."""
+    """The calls. Raises the errors of `Database.rpc`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def measure(self, selection: Selection) -> Extent:
-        """How much there is of it."""
+        """Returns the size of a selection."""
         return read_answer(await self._database.rpc("measure_archive", _parameters(selection)), Extent)
 
     async def page(self, selection: Selection, *, after: ArchivedEvent | None) -> list[ArchivedEvent]:
-        """The next `PAGE_SIZE` events that have their raw item, in the order they were recorded; [] at the end."""
+        """Returns the next `PAGE_SIZE` events that have their raw item, oldest first, or [] at the end."""
         parameters = _parameters(selection) | {"p_limit": PAGE_SIZE}
         if after is not None:
             parameters |= {"p_after_at": after.recorded_at.isoformat(), "p_after_id": after.event_id}
         return read_answer(await self._database.rpc("read_archive", parameters), list[ArchivedEvent])
 
-    async def replay_event(self, event_id: str, event: Event, *, dry_run: bool) -> Outcome:
-        """Feeds what the parser makes of the archived event `event_id` now through the tables, without effects."""
-        read_now = event.model_dump(exclude_defaults=True, exclude={"raw"})  # the archive has the raw item already
-        answer = await self._database.rpc(
-            "replay_event", {"p_event_id": event_id, "p_event": read_now, "p_dry_run": dry_run}
+    async def reprocess(self, event_id: str, event: Event, *, dry_run: bool) -> ReprocessOutcome:
+        """Applies `event`, which today's parser made of the archived event `event_id`, to the tables. No effects."""
+        reparsed = event.model_dump(exclude_defaults=True, exclude={"raw"})  # the archive has the raw item already
+        outcome = await self._database.rpc(
+            "replay_event", {"p_event_id": event_id, "p_event": reparsed, "p_dry_run": dry_run}
         )
-        return read_answer(answer, Outcome)
+        return read_answer(outcome, ReprocessOutcome)
 
     async def expire_raw(self, *, before: datetime, limit: int) -> int:
-        """Empties raw items that came in before `before`, about `limit` of them. 0: there is none left."""
+        """Empties up to `limit` raw items that were recorded before `before`. Returns how many, 0 if none is left."""
         return read_answer(
             await self._database.rpc("expire_raw", {"p_before": before.isoformat(), "p_limit": limit}), int
         )

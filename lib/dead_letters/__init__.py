@@ -1,5 +1,5 @@
 """Events that were given up on.
 
-- `letter.py`: QStash's failure callback, or a rejected event → a letter.
+- `letter.py`: QStash's failure callback, an entry of its queue, or a rejected event → a letter.
 - `store.py`: letters in the database.
 """

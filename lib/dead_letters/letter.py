@@ -1,7 +1,6 @@
-"""Dead letters: what QStash, or direct processing, gave up on, in the shape `store_dead_letter` keeps.
+"""QStash's failure callback, an entry of its dead letter queue, or a rejected event → a dead letter.
 
-Pure. Knows the body of QStash's failure callback (Upstash, "Callbacks") and the entries of its dead letter queue
-(Upstash, "DLQ"). Must not know how letters are kept or replayed.
+Sources: Upstash, "Callbacks" and "DLQ". A letter has the form that the SQL function `store_dead_letter` takes.
 """
 
 import base64
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from qstash.dlq import DlqMessage
 
 MAX_FOREIGN_BODY_CHARS = 10_000
-"""A message that is no event of ours is kept for people to look at, not to be processed."""
+"""A message that is not one of our events is kept for people to look at, so its beginning is enough."""
 
 _REDACTED = re.compile(r"REDACTED:[0-9a-f]{64}")
 
 
 class FailureCallback(Model):
-    """QStash's report of a message that it will not deliver any more (Upstash, "Callbacks"). Bodies are base64."""
+    """QStash's report that it gave up on a message (Upstash, "Callbacks"). Bodies are base64."""
 
     # Not strict: the documentation shows `createdAt` as a number in quotes.
     model_config = ConfigDict(strict=False, alias_generator=to_camel)
@@ -46,7 +45,7 @@ class FailureCallback(Model):
 
 
 def read_failure(body: bytes) -> dict[str, Any]:
-    """The dead letter in a failure callback's `body`. Raises `InvalidPayload` where there is none."""
+    """Returns the dead letter in the `body` of a failure callback. Raises `InvalidPayload` if it is no callback."""
     try:
         callback = FailureCallback.model_validate_json(body)
     except ValidationError as error:
@@ -56,16 +55,16 @@ def read_failure(body: bytes) -> dict[str, Any]:
         "dlq_id": callback.dlq_id,
         "url": callback.url,
         "status": callback.status,
-        "error_code": error_code_in(_plain(callback.body)),
+        "error_code": error_code_in(_decoded(callback.body)),
         "retried": callback.retried,
         "max_retries": callback.max_retries,
         "first_tried_at": callback.created_at,
-        **_of_body(_plain(callback.source_body)),
+        **_of_body(_decoded(callback.source_body)),
     }
 
 
 def what_failed(letter: Mapping[str, Any]) -> dict[str, Any]:
-    """Which event a letter is about and why it failed, for a log line; nothing of what it says."""
+    """Returns the log fields of a letter: which event, and why it failed. Never what a person wrote."""
     return {
         "event_id": letter.get("event_id"),
         "kind": letter.get("kind"),
@@ -75,7 +74,7 @@ def what_failed(letter: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def letter_of_entry(entry: "DlqMessage") -> dict[str, Any]:
-    """The dead letter in an entry of QStash's queue, as its failure callback would have brought it."""
+    """Returns the dead letter of an entry in QStash's queue, as its failure callback would have brought it."""
     return {
         "source_message_id": entry.message_id,
         "dlq_id": entry.dlq_id,
@@ -84,17 +83,17 @@ def letter_of_entry(entry: "DlqMessage") -> dict[str, Any]:
         "error_code": error_code_in((entry.response_body or "").encode()),
         "max_retries": entry.max_retries,
         "first_tried_at": entry.created_at,
-        **_of_body(_plain(entry.body_base64) if entry.body is None else entry.body.encode()),
+        **_of_body(_decoded(entry.body_base64) if entry.body is None else entry.body.encode()),
     }
 
 
 def is_redacted(entry: "DlqMessage") -> bool:
-    """Does QStash show a digest in place of the body? (`QSTASH_REDACT_BODY`; Upstash, `Upstash-Redact-Fields`.)"""
+    """Returns whether QStash shows a digest instead of the body (`QSTASH_REDACT_BODY`; Upstash, "Redact Fields")."""
     return _REDACTED.fullmatch(entry.body or "") is not None
 
 
 def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
-    """The dead letter of an event that direct processing refused for good; QStash never saw it."""
+    """Returns the dead letter of an event that direct processing refused for good. QStash never had it."""
     return {
         "source_message_id": f"direct:{event.event_id}",
         "status": verdict.status,
@@ -107,20 +106,20 @@ def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
 
 
 def error_code_in(body: bytes) -> str | None:
-    """The `error.code` of an answer of our own consumer; None for any other answer."""
+    """Returns the `error.code` in an answer of our own consumer, or None for any other answer."""
     try:
-        answer = json.loads(body)
-        code = answer["error"]["code"]
+        code = json.loads(body)["error"]["code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return code[:200] if isinstance(code, str) else None
 
 
 def _of_body(body: bytes) -> dict[str, Any]:
+    """Returns the fields of the event in `body`, or the beginning of a foreign body as text."""
     event = _event_in(body)
     if event is not None:
         return _of_event(event)
-    text = body.decode("utf-8", "replace").replace("\0", "\ufffd")
+    text = body.decode("utf-8", "replace").replace("\0", "\ufffd")  # Postgres stores no NUL in text
     return {"body": text[:MAX_FOREIGN_BODY_CHARS]}
 
 
@@ -140,7 +139,8 @@ def _event_in(body: bytes) -> Event | None:
         return None
 
 
-def _plain(encoded: str | None) -> bytes:
+def _decoded(encoded: str | None) -> bytes:
+    """Returns the bytes in base64 text, or b"" if it is missing or no base64."""
     try:
         return base64.b64decode(encoded or "", validate=True)
     except (binascii.Error, ValueError):

@@ -1,7 +1,4 @@
-"""Dead letters in the database: the functions of `supabase/migrations/…_dead_letters.sql`.
-
-Knows their names and shapes. Must not know what is done with a letter, nor why. Raises what `EventStore.rpc` raises.
-"""
+"""Dead letters in the database: calls the functions of `…_dead_letters.sql`."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -11,15 +8,16 @@ from lib.core.model import Model
 from lib.database import Database, read_answer
 
 PAGE_SIZE = 100
-"""Letters a page; as many as QStash shows at a time."""
+"""Letters in one page. QStash shows as many entries at a time."""
 
 Closed: TypeAlias = Literal["replayed", "discarded"]
 State: TypeAlias = Literal["open", "replayed", "discarded", "superseded"]
 
 
 class DeadLetter(Model):
-    """A row of `dead_letters`. `event` and `body` are people's words, and None where they were not asked for.
-    `is_processed`: its event has come through since, by whatever road.
+    """A row of `dead_letters`. `event` and `body` have a person's words, and are None unless they were asked for.
+
+    `is_processed` says that the event was processed since, by whichever path.
     """
 
     source_message_id: str
@@ -42,8 +40,10 @@ class DeadLetter(Model):
 
 
 class LetterFilter(Model):
-    """Which letters. `ids` are of letters or of events, `account` is either id of an account; it failed from `since`
-    until before `until`.
+    """The letters to select. None selects all.
+
+    `ids` are ids of letters or of events. `account` is either id of an account. The letters failed from `since` until
+    before `until`.
     """
 
     state: State | None = None
@@ -56,7 +56,7 @@ class LetterFilter(Model):
 
 
 class UnfinishedRow(Model):
-    """An event that still owes something."""
+    """An event that is recorded and not finished."""
 
     event_id: str
     kind: str
@@ -65,7 +65,7 @@ class UnfinishedRow(Model):
 
 
 class Unfinished(Model):
-    """How many there are, and the oldest of them."""
+    """How many events are unfinished, and the oldest of them."""
 
     total: int
     events: list[UnfinishedRow]
@@ -78,7 +78,7 @@ class DeadLetterStore:
         self._database = database
 
     async def count(self, wanted: LetterFilter) -> int:
-        """How many there are."""
+        """Returns how many letters there are."""
         return read_answer(
             await self._database.rpc(
                 "count_dead_letters", {"p_filter": wanted.model_dump(mode="json", exclude_defaults=True)}
@@ -94,7 +94,7 @@ class DeadLetterStore:
         limit: int = PAGE_SIZE,
         with_content: bool = False,
     ) -> list[DeadLetter]:
-        """The next `limit` letters, oldest first; [] at the end."""
+        """Returns the next `limit` letters, oldest first, or [] at the end."""
         parameters: dict[str, Any] = {
             "p_filter": wanted.model_dump(mode="json", exclude_defaults=True),
             "p_limit": limit,
@@ -105,17 +105,17 @@ class DeadLetterStore:
         return read_answer(await self._database.rpc("list_dead_letters", parameters), list[DeadLetter])
 
     async def close(self, source_message_id: str, state: Closed) -> bool:
-        """Closes an open letter. False where somebody else has, or it is gone."""
-        answer = await self._database.rpc(
+        """Closes an open letter. Returns False if the letter is closed already, or gone."""
+        was_open = await self._database.rpc(
             "close_dead_letter", {"p_source_message_id": source_message_id, "p_state": state}
         )
-        return read_answer(answer, bool)
+        return read_answer(was_open, bool)
 
     async def store(self, letter: Mapping[str, Any]) -> bool:
-        """Keeps a letter, once per `source_message_id`. Returns whether it is new."""
+        """Stores a letter, once for each `source_message_id`. Returns whether it is new."""
         return read_answer(await self._database.rpc("store_dead_letter", {"p_letter": letter}), bool)
 
     async def unfinished(self, *, older_than_s: int, limit: int) -> Unfinished:
-        """Events recorded more than `older_than_s` seconds ago and not finished, the oldest `limit` of them."""
-        answer = await self._database.rpc("list_unfinished", {"p_older_than_s": older_than_s, "p_limit": limit})
-        return read_answer(answer, Unfinished)
+        """Returns the oldest events that were recorded more than `older_than_s` seconds ago and are not finished."""
+        unfinished = await self._database.rpc("list_unfinished", {"p_older_than_s": older_than_s, "p_limit": limit})
+        return read_answer(unfinished, Unfinished)

@@ -1,7 +1,4 @@
-"""Unknown sends in the database: the functions of `supabase/migrations/…_reconcile.sql`.
-
-Knows their names and shapes. Must not know where a conversation is read. Raises what `EventStore.rpc` raises.
-"""
+"""Sends with an unknown outcome in the database: `unknown_sends` and `settle_unknown` of `…_recovery.sql`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,7 +9,7 @@ from lib.database import Database, read_answer
 
 
 class UnknownSendConversation(Model):
-    """With `contact_id` there are sends that may have left. `token` is the account's own stored one, if it has one."""
+    """A conversation with sends that may have left. `token` is the account's stored token, or None if it has none."""
 
     account_id: str
     contact_id: str
@@ -20,7 +17,7 @@ class UnknownSendConversation(Model):
 
 
 class ConversationMessage(Model):
-    """A message of ours, as its conversation shows it."""
+    """A message that we sent, as Meta shows it in the conversation."""
 
     mid: str
     text: str
@@ -34,20 +31,21 @@ class ReconcileStore:
         self._database = database
 
     async def take_unknown(self, *, older_than_s: int, limit: int) -> list[UnknownSendConversation]:
-        """The conversations of up to `limit` unknown sends, by account; taken, so that no other sweeper gets them for a
-        while.
-        """
-        answer = await self._database.rpc("unknown_sends", {"p_older_than_s": older_than_s, "p_limit": limit})
-        return read_answer(answer, list[UnknownSendConversation])
+        """Returns the conversations of up to `limit` unknown sends, ordered by account.
 
-    async def settle(self, conversation: UnknownSendConversation, shown: Sequence[ConversationMessage]) -> int:
-        """Marks the unknown sends that are among what is `shown` as sent. Returns how many there were."""
-        answer = await self._database.rpc(
+        They are taken: no other sweeper gets them for a while.
+        """
+        conversations = await self._database.rpc("unknown_sends", {"p_older_than_s": older_than_s, "p_limit": limit})
+        return read_answer(conversations, list[UnknownSendConversation])
+
+    async def settle(self, conversation: UnknownSendConversation, messages: Sequence[ConversationMessage]) -> int:
+        """Marks the unknown sends that are among `messages` as sent. Returns how many."""
+        settled = await self._database.rpc(
             "settle_unknown",
             {
                 "p_account_id": conversation.account_id,
                 "p_contact_id": conversation.contact_id,
-                "p_messages": [message.model_dump(mode="json") for message in shown],
+                "p_messages": [message.model_dump(mode="json") for message in messages],
             },
         )
-        return read_answer(answer, int)
+        return read_answer(settled, int)

@@ -1,7 +1,7 @@
-"""Sends of which nobody knows whether they left: looked for in their conversations, where no echo came for them.
+"""Looks for sends with an unknown outcome in their conversations, if no echo came for them.
 
-Knows how Meta is asked, and what of a conversation is ours. Must not know which message is which send's (the
-database matches them as it does an echo). Sends nothing: what is not found stays unknown, for people.
+The SQL function `settle_unknown` matches messages to sends, as it matches echoes. Nothing is sent here: a send that is
+not found stays unknown, for a person to decide.
 """
 
 import asyncio
@@ -20,12 +20,13 @@ from lib.graph.transport import Credentials
 from lib.recovery.reconcile_store import ConversationMessage, ReconcileStore, UnknownSendConversation
 
 OLDER_THAN_S = 120
-"""An echo comes within seconds. One that has not come by then is looked for."""
+"""An echo comes within seconds. A send without one is looked for after this time."""
 
 MOST_SENDS = 50
-"""A run."""
+"""Sends in one run."""
 
 CALL_TIMEOUT_S = 4.0
+
 PAUSE_S = 0.5
 """Meta allows an account two calls a second (Meta, "Rate Limits": Conversations API)."""
 
@@ -44,50 +45,50 @@ class Reconciler:
         self._graph = graph
 
     async def run(self, *, deadline: Deadline) -> int:
-        """How many sends were found to have left. What Meta does not tell now is asked again later.
+        """Returns how many unknown sends did leave. A later run looks for the rest again.
 
-        Raises what the database client raises: what was found before stands.
+        Raises the database's errors; the sends that are found stay marked.
         """
-        doubtful = await self._store.take_unknown(older_than_s=OLDER_THAN_S, limit=MOST_SENDS)
+        conversations = await self._store.take_unknown(older_than_s=OLDER_THAN_S, limit=MOST_SENDS)
         found = 0
-        for _, of_account in groupby(doubtful, key=lambda conversation: conversation.account_id):
-            found += await self._of_account(list(of_account), deadline)
+        for _, of_account in groupby(conversations, key=lambda conversation: conversation.account_id):
+            found += await self._search_account(list(of_account), deadline)
         return found
 
-    async def _of_account(self, doubtful: Sequence[UnknownSendConversation], deadline: Deadline) -> int:
-        account_id, token = doubtful[0].account_id, doubtful[0].token
+    async def _search_account(self, conversations: Sequence[UnknownSendConversation], deadline: Deadline) -> int:
+        account_id, token = conversations[0].account_id, conversations[0].token
         access = access_to(account_id, token, self._settings)
         if isinstance(access, NoAccess):
             _log.warning("Unknown sends not looked for", account_id=account_id, code=access.code)
             return 0
         found = 0
-        for place, conversation in enumerate(doubtful):
-            await asyncio.sleep(PAUSE_S if place > 0 else 0)
+        for index, conversation in enumerate(conversations):
+            await asyncio.sleep(PAUSE_S if index > 0 else 0)
             if deadline.left_s() < CALL_TIMEOUT_S:
                 break
             try:
-                shown = await self._shown(access, conversation)
+                messages = await self._messages(access, conversation)
             except Exception as error:
                 verdict = classify(error)
                 _log.warning("Unknown sends not looked for", account_id=account_id, code=verdict.code)
                 await self._accounts.stop(account_id, verdict, failed=token)
                 if verdict.retryable or verdict.account_stop:
-                    break
+                    break  # the next conversation of the account would fail in the same way
                 continue
-            found += await self._store.settle(conversation, shown)
+            found += await self._store.settle(conversation, messages)
         return found
 
-    async def _shown(self, access: Credentials, conversation: UnknownSendConversation) -> list[ConversationMessage]:
+    async def _messages(self, access: Credentials, conversation: UnknownSendConversation) -> list[ConversationMessage]:
+        """Returns the messages of `conversation` that the account sent."""
         messages = await self._graph.conversation_messages(access, conversation.contact_id, timeout_s=CALL_TIMEOUT_S)
-        return [shown for message in messages if (shown := sent_by_us(message, conversation.contact_id)) is not None]
+        return [ours for message in messages if (ours := sent_by_us(message, conversation.contact_id)) is not None]
 
 
 def sent_by_us(message: Mapping[str, object], contact_id: str) -> ConversationMessage | None:
     """Returns `message` if the account sent it. None if `contact_id` sent it, or if its sender is not known.
 
-    A conversation has two sides: a message that `contact_id` did not send is ours, under whichever of our ids.
-
-    An attachment is shown without its kind, so a reply that is one is never found here, only by its echo.
+    A conversation has two sides: a message that `contact_id` did not send is ours, under whichever of our ids. Meta
+    shows an attachment without its kind, so a reply that is an attachment is found by its echo only.
     """
     mid, sender, text = message.get("id"), message.get("from"), message.get("message")
     sender_id = sender.get("id") if isinstance(sender, Mapping) else None
@@ -98,7 +99,7 @@ def sent_by_us(message: Mapping[str, object], contact_id: str) -> ConversationMe
 
 
 def _moment(created_time: object) -> datetime | None:
-    """`2026-11-24T15:47:17+0000`, as Meta writes it."""
+    """Returns the time in `2026-11-24T15:47:17+0000`, as Meta writes it, or None if it is no such time."""
     try:
         moment = datetime.fromisoformat(created_time) if isinstance(created_time, str) else None
     except ValueError:

@@ -1,8 +1,4 @@
-"""Dead letters, worked off: an event goes through the pipeline again, or is given up; lost ones are found.
-
-Knows what can be replayed, and in which order a letter, its event and its entry at QStash are dealt with. Must not
-know how letters are chosen or shown.
-"""
+"""Dead letters: retries them, discards them, and finds the entries that only QStash has."""
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -25,8 +21,8 @@ if TYPE_CHECKING:
 _log = log.get(__name__)
 
 
-class End(StrEnum):
-    """What became of a letter."""
+class LetterEnd(StrEnum):
+    """How the retry or the discarding of one letter ended."""
 
     QUEUED = "queued"
     PROCESSED = "processed"
@@ -38,20 +34,23 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of one letter; `code` is that of the error where it failed. `left_behind`: its entry at QStash could
-    not be deleted.
+class LetterOutcome:
+    """How one letter ended. `code` is the code of the error of a failed one.
+
+    `entry_remains` says that QStash's entry of the letter could not be deleted.
     """
 
-    end: End
+    end: LetterEnd
     code: str | None = None
-    left_behind: bool = False
+    entry_remains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What lay in QStash's dead letter queue: entries we had no letter of (`stored` now, or `redacted`: QStash does not
-    show what they are), those that wait as letters, and those that were over and are `deleted` now.
+class DlqReview:
+    """The entries of QStash's dead letter queue.
+
+    Entries without a letter are `stored` as letters now, or `redacted`, because QStash hides their body. `waiting` have
+    an open letter. `deleted` were of closed letters or of erased people.
     """
 
     stored: tuple[str, ...] = ()
@@ -61,76 +60,81 @@ class Found:
 
 
 class Redriver:
-    """One instance a command. Everything may be done twice, or by two at once: an event takes effect once."""
+    """Works off dead letters. Each step may be repeated, or run twice at the same time: an event takes effect once."""
 
     def __init__(self, letters: DeadLetterStore, *, ingestor: Ingestor, dlq: DeadLetterQueue) -> None:
         self._letters = letters
         self._ingestor = ingestor
         self._dlq = dlq
 
-    async def retry(self, letter: DeadLetter, *, deadline: Deadline) -> Outcome:
-        """Sends the event of `letter` (with its content) again, then closes the letter, then its entry at QStash: cut
-        off in between, it is done again. Raises what the database client raises.
+    async def retry(self, letter: DeadLetter, *, deadline: Deadline) -> LetterOutcome:
+        """Sends the event of `letter` again. Raises the database's errors. `letter` must have been read with content.
+
+        The order makes a retry that is cut off repeatable: the event, then the letter, then the entry at QStash.
         """
-        expected = prospect(letter)
-        if expected is End.ALREADY_PROCESSED:
+        expected = expected_end(letter)
+        if expected is LetterEnd.ALREADY_PROCESSED:
             return await self._close(letter, "replayed", expected)
         event = event_of(letter)
-        if expected is not End.QUEUED or event is None:
-            return Outcome(expected)
-        [result] = await self._ingestor.ingest([event], deadline=deadline, again=attempt_of(letter))
+        if expected is not LetterEnd.QUEUED or event is None:
+            return LetterOutcome(expected)
+        [result] = await self._ingestor.ingest([event], deadline=deadline, again=attempt_id(letter))
         if result.status in ("failed", "rejected"):
-            return Outcome(End.FAILED, result.error.code if result.error else None)
-        return await self._close(letter, "replayed", End.QUEUED if result.via == "queue" else End.PROCESSED)
+            return LetterOutcome(LetterEnd.FAILED, result.error.code if result.error else None)
+        end = LetterEnd.QUEUED if result.via == "queue" else LetterEnd.PROCESSED
+        return await self._close(letter, "replayed", end)
 
-    async def discard(self, letter: DeadLetter) -> Outcome:
-        """Closes `letter` for good, and its entry at QStash. Raises what the database client raises."""
+    async def discard(self, letter: DeadLetter) -> LetterOutcome:
+        """Closes `letter` for good, and deletes its entry at QStash. Raises the database's errors."""
         if letter.state != "open":
-            return Outcome(End.ALREADY_CLOSED)
-        return await self._close(letter, "discarded", End.DISCARDED)
+            return LetterOutcome(LetterEnd.ALREADY_CLOSED)
+        return await self._close(letter, "discarded", LetterEnd.DISCARDED)
 
-    async def find_lost(self) -> Found:
-        """Makes letters of QStash's entries whose failure callback never got here. Raises what the SDK and the database
-        client raise: what was done before stands.
+    async def find_lost(self) -> DlqReview:
+        """Stores a letter for each entry at QStash whose failure callback never reached us.
+
+        Raises the errors of the SDK and of the database; the entries that are reviewed stay so.
         """
-        found = Found()
+        review = DlqReview()
         cursor: str | None = None
         while True:
             entries, cursor = await self._dlq.page(cursor)
-            known = await self._known(entries)
+            letters = await self._letters_of(entries)
             for entry in entries:
-                found = await self._look_at(entry, known.get(entry.message_id), found)
+                review = await self._review(entry, letters.get(entry.message_id), review)
             if cursor is None:
-                return found
+                return review
 
-    async def _known(self, entries: "list[DlqMessage]") -> dict[str, DeadLetter]:
+    async def _letters_of(self, entries: "list[DlqMessage]") -> dict[str, DeadLetter]:
+        """Returns the letters of `entries`, by QStash's message id."""
         ids = tuple(entry.message_id for entry in entries)
         letters = await self._letters.page(LetterFilter(ids=ids), limit=len(ids)) if ids else []
         return {letter.source_message_id: letter for letter in letters}
 
-    async def _look_at(self, entry: "DlqMessage", letter: DeadLetter | None, found: Found) -> Found:
+    async def _review(self, entry: "DlqMessage", letter: DeadLetter | None, review: DlqReview) -> DlqReview:
         if letter is not None and letter.state == "open":
-            return replace(found, waiting=found.waiting + 1)
+            return replace(review, waiting=review.waiting + 1)
         if letter is None and is_redacted(entry):
-            return replace(found, redacted=(*found.redacted, entry.dlq_id))
+            return replace(review, redacted=(*review.redacted, entry.dlq_id))
         if letter is None and await self._letters.store(letter_of_entry(entry)):
-            return replace(found, stored=(*found.stored, entry.message_id))
-        # Its letter is closed, or it is of somebody who was erased.
+            return replace(review, stored=(*review.stored, entry.message_id))
+        # The letter is closed, or the database refused it because its person was erased.
         await self._dlq.delete(entry.dlq_id)
-        return replace(found, deleted=found.deleted + 1)
+        return replace(review, deleted=review.deleted + 1)
 
-    async def _close(self, letter: DeadLetter, state: Closed, end: End) -> Outcome:
+    async def _close(self, letter: DeadLetter, state: Closed, end: LetterEnd) -> LetterOutcome:
         closed = await self._letters.close(letter.source_message_id, state)
-        left_behind = not await self._delete_entry(letter)
-        return Outcome(end if closed else End.ALREADY_CLOSED, left_behind=left_behind)
+        entry_remains = not await self._delete_entry(letter)
+        return LetterOutcome(end if closed else LetterEnd.ALREADY_CLOSED, entry_remains=entry_remains)
 
     async def _delete_entry(self, letter: DeadLetter) -> bool:
+        """Returns whether QStash has no entry of `letter` any more."""
         if letter.dlq_id is None:
             return True
         try:
             await self._dlq.delete(letter.dlq_id)
         except Exception as error:
-            # The letter is closed, and that is what counts; find_lost deletes the entry another time.
+            # The letter is closed, which is what counts. A later find_lost deletes the entry.
             _log.warning(
                 "The entry stays in QStash's dead letter queue", dlq_id=letter.dlq_id, code=classify(error).code
             )
@@ -138,25 +142,27 @@ class Redriver:
         return True
 
 
-def prospect(letter: DeadLetter) -> End:
-    """What a replay of `letter` would come to, if nothing is in its way."""
+def expected_end(letter: DeadLetter) -> LetterEnd:
+    """Returns how a retry of `letter` ends if nothing fails."""
     if letter.state != "open":
-        return End.ALREADY_CLOSED
+        return LetterEnd.ALREADY_CLOSED
     if letter.is_processed:
-        return End.ALREADY_PROCESSED
-    return End.NO_EVENT if event_of(letter) is None else End.QUEUED
+        return LetterEnd.ALREADY_PROCESSED
+    return LetterEnd.NO_EVENT if event_of(letter) is None else LetterEnd.QUEUED
 
 
 def event_of(letter: DeadLetter) -> Event | None:
-    """The event of `letter`; None where it was a foreign message, or is none any more to the code of today."""
+    """Returns the event of `letter`. None if the body was not one of our events, or no longer parses as one."""
     try:
         return read_event(letter.event)
     except InvalidPayload:
         return None
 
 
-def attempt_of(letter: DeadLetter) -> str:
-    """What makes the deduplication id of a replay a fresh one: two replays of one letter are one to QStash, and a
-    replay that fails comes back as another letter. A letter of the direct road has no message of QStash's in its id.
+def attempt_id(letter: DeadLetter) -> str:
+    """Returns what makes the deduplication id of a retry a new one.
+
+    QStash takes two retries of one letter for one message. A retry that fails comes back as a letter of another id.
     """
+    # A letter of direct processing has the id `direct:<event id>`; the event id is in the deduplication id already.
     return f"replay_{letter.source_message_id.partition(':')[0]}"

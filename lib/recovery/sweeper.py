@@ -1,7 +1,6 @@
-"""The sweeper: what was recorded and never finished gets another attempt, by the roads every event takes.
+"""The sweeper: gives unfinished events another attempt, by the same path as new events.
 
-Knows how much at a time, and for how long. Must not know why something was not finished, nor how it is: the consumer
-takes up what is owed, once, as with any event delivered twice.
+The consumer then does what is still due, once, as for an event that is delivered twice.
 """
 
 import time
@@ -18,27 +17,29 @@ from lib.recovery.sweep_store import SweepStore, UnfinishedEvent
 from lib.webhooks.reparse import reparse
 
 OLDER_THAN_S = 300
-"""A consumer is at an event for 25 s at most; QStash comes back to one that failed after 12 s and after 2½ minutes."""
+"""A consumer works on an event for at most 25 s. QStash retries a failed event after 12 s and after 2½ minutes."""
 
 PAGE_SIZE = 100
-"""Events at a time, so that a run that is cut off leaves few that were taken in vain."""
+"""Events that are taken at once. A run that is cut off has taken at most so many in vain."""
 
 MOST_EVENTS = 2000
-"""A run. What is left is older at the next, and goes first."""
+"""Events in one run. The rest is older in the next run, and comes first."""
 
 RECONCILE_S = 15.0
-"""Of a run, what unknown sends may take."""
+"""The time in a run for unknown sends."""
 
 PAGE_S = 15.0
-"""With less time than this no further page is taken."""
+"""The time for one page. With less time left, no page is taken."""
 
 _log = log.get(__name__)
 
 
 class Swept(Model):
-    """What a run did. `queued` events are QStash's now, `processed` ones were finished here as far as they could be,
-    `failed` ones are taken up again later, `unreadable` ones have no raw item that says what they were. `done`: there
-    were no more. `expired_sends` lost their worker and became unknown; `found_sends`, unknown until now, did leave.
+    """The result of one run.
+
+    Of the `taken` events, `queued` went to QStash, `processed` were processed here, `failed` are retried later, and
+    `unreadable` have no raw item that can be parsed. `done` says that no more events are due. `expired_sends` lost
+    their worker and now have an unknown outcome. `found_sends` had an unknown outcome and did leave.
     """
 
     taken: int
@@ -55,7 +56,7 @@ class Swept(Model):
 async def sweep(
     store: SweepStore, ingestor: Ingestor, reconciler: Reconciler, *, now: datetime, deadline: Deadline
 ) -> Swept:
-    """One run. Raises what the database client raises: what was done before stands."""
+    """Does one run. Raises the database's errors; the steps that are done stay done."""
     started_s = time.monotonic()
     sends, letters = await store.expire_sends(), await store.close_letters()
     found = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
@@ -65,7 +66,7 @@ async def sweep(
         rows = await store.take_unfinished(older_than_s=OLDER_THAN_S, limit=PAGE_SIZE)
         done = len(rows) < PAGE_SIZE
         counts.update(taken=len(rows))
-        counts.update(await _take_up(ingestor, rows, now, deadline.at_most(PAGE_S)))
+        counts.update(await _retry(ingestor, rows, now, deadline.at_most(PAGE_S)))
     swept = Swept(
         taken=counts["taken"],
         queued=counts["queued"] + counts["deduplicated"],
@@ -88,18 +89,19 @@ async def sweep(
     return swept
 
 
-async def _take_up(ingestor: Ingestor, rows: list[UnfinishedEvent], now: datetime, deadline: Deadline) -> Counter[str]:
-    """How many came to which end."""
+async def _retry(ingestor: Ingestor, rows: list[UnfinishedEvent], now: datetime, deadline: Deadline) -> Counter[str]:
+    """Returns how many events got which status."""
     events = [event for row in rows if (event := _event(row)) is not None]
-    # Two sweepers in one minute are one attempt to QStash.
+    # The same id within a minute: QStash takes the attempts of two sweepers for one.
     results = await ingestor.ingest(events, deadline=deadline, again=f"sweep_{int(now.timestamp()) // 60}")
     return Counter({"unreadable": len(rows) - len(events)}) + Counter(result.status for result in results)
 
 
 def _event(row: UnfinishedEvent) -> Event | None:
-    """The event of `row`, if its raw item still says what it was: what it owes is under the id it has."""
+    """Returns the event of `row`, or None if its raw item is gone or no longer gives an event of the same id."""
     archived = row.archived()
     event = None if archived is None else reparse(archived)
+    # Under another id the event would be a new one, and what is due under the old id would stay undone.
     if event is None or event.event_id != row.event_id:
         _log.error("Unfinished event can not be read again", event_id=row.event_id, kind=row.kind)
         return None

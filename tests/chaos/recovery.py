@@ -20,7 +20,7 @@ from dev.stack import Stack, StackError, keys
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.dead_letters.store import DeadLetter, LetterFilter
-from lib.recovery.redrive import Outcome
+from lib.recovery.redrive import LetterOutcome
 from tests.chaos.meta import Meta
 from tests.chaos.watch import Watch
 
@@ -109,7 +109,7 @@ async def _sweep(stack: Stack) -> None:
 
 
 async def _replay(here: Container) -> None:
-    async def treat(letter: DeadLetter) -> Outcome:
+    async def treat(letter: DeadLetter) -> LetterOutcome:
         return await here.redriver.retry(letter, deadline=Deadline.after(REPLAY_WITHIN_S))
 
     wanted = LetterFilter(state="open", until=datetime.now(UTC))
