@@ -41,8 +41,8 @@ async def deletion_status(request: Request) -> Response:
     """A page, or JSON for a client that asks for JSON: 200; 404 for an unknown code; 400 for no code; 503."""
     services, deadline = container(), Deadline.after(ANSWER_WITHIN_S)
     code = request.query_params.get("code", "")
-    found = await look_up(services.erasures, code, deadline=deadline)
-    return show(found, code=code, accept=request.headers.get("accept", ""))
+    looked_up = await look_up(services.erasures, code, deadline=deadline)
+    return show(looked_up, code=code, accept=request.headers.get("accept", ""))
 
 
 app = functions(

@@ -14,7 +14,7 @@ from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
 from lib.container import Container
 from lib.core.deadline import Deadline
-from lib.privacy.erasure import STEP, Finished, finish_pending, new_code, status_url
+from lib.privacy.erasure import STEP, FinishedErasures, finish_pending, new_code, status_url
 from lib.privacy.store import Erasure, Scope
 
 PENDING_WITHIN_S = 3600.0
@@ -55,7 +55,7 @@ def erase(
     on_project(config, work)
 
 
-async def _finish(here: Container) -> Finished:
+async def _finish(here: Container) -> FinishedErasures:
     deadline = Deadline.after(PENDING_WITHIN_S)
     return await or_explain(lambda: finish_pending(here.erasures, deadline=deadline), "Nothing was finished")
 

@@ -26,7 +26,7 @@ class ReprocessOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A part of the archive: recorded from `since` until before `until`, of these kinds (none: all) and this account."""
+    """A part of the archive: events recorded from `since` until before `until`. Without `kinds` it has all kinds."""
 
     since: datetime
     until: datetime

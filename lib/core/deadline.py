@@ -1,7 +1,4 @@
-"""How much time is left: one deadline, handed down from a route to everything it calls.
-
-Knows the monotonic clock and asyncio's timeouts. Must not know what the time is spent on.
-"""
+"""How much time is left: a route makes one deadline, and passes it to everything that it calls."""
 
 import asyncio
 import time
@@ -19,24 +16,26 @@ class Deadline:
 
     @classmethod
     def after(cls, seconds: float) -> "Deadline":
-        """The deadline `seconds` from now."""
+        """Returns the deadline `seconds` from now."""
         return cls(time.monotonic() + seconds)
 
     def left_s(self) -> float:
-        """Seconds until the deadline; 0 once it has passed."""
+        """Returns the seconds until the deadline, 0 once it has passed."""
         return max(0.0, self.at_s - time.monotonic())
 
     def at_most(self, seconds: float) -> "Deadline":
-        """This deadline, or the one `seconds` from now, whichever comes first."""
+        """Returns the earlier one of this deadline and `seconds` from now."""
         return Deadline(min(self.at_s, time.monotonic() + seconds))
 
     def enforced(self) -> "Enforced":
-        """A context manager that cancels its block when the deadline passes. Raises `DeadlineExceeded`."""
+        """Returns a context manager that cancels its block at the deadline and raises `DeadlineExceeded`."""
         return Enforced(self.left_s())
 
 
 class Enforced:
-    """A block with an end. A class, and no generator: each request enters several."""
+    """Cancels its block after some seconds."""
+
+    # A class and not a generator, which is slower: each request enters several of these blocks.
 
     def __init__(self, seconds: float) -> None:
         self._scope = asyncio.timeout(seconds)
@@ -52,4 +51,5 @@ class Enforced:
         except TimeoutError:
             raise DeadlineExceeded from None
         if isinstance(error, TimeoutError) and self._scope.expired():
-            raise DeadlineExceeded from None  # a library made a time-out of its own of our cancelling
+            # A library turned our cancellation into a time-out of its own.
+            raise DeadlineExceeded from None

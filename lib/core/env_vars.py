@@ -1,6 +1,6 @@
 """The environment variables of the functions: which are needed, what the others default to, where to get each.
 
-Plain values, the one list of them: the README's table and `.env.example` are held against it by a test.
+A test compares docs/settings.md and `.env.example` with this list.
 """
 
 NEEDED = (
@@ -44,12 +44,12 @@ OPTIONAL = (
 )
 
 OF_VERCEL = ("VERCEL_ENV", "VERCEL_PROJECT_PRODUCTION_URL", "VERCEL_URL")
-"""Set by the platform (Vercel, "System environment variables"), not by the user."""
+"""The platform sets these variables, not the user (Vercel, "System environment variables")."""
 
 WHERE = {
     "INSTAGRAM_APP_SECRET": (
         "Meta App Dashboard: Instagram > API setup with Instagram login > Instagram app secret "
-        "(with Facebook Login: App settings > Basic > App secret). Two during a rotation, with a comma between."
+        "(with Facebook Login: App settings > Basic > App secret). During a rotation two secrets with a comma between."
     ),
     "INSTAGRAM_VERIFY_TOKEN": "Make one up (openssl rand -hex 16); enter the same at Meta: Webhooks > Verify token.",
     "INTERNAL_API_SECRET": "Make one up: openssl rand -hex 32.",
@@ -62,15 +62,15 @@ WHERE = {
         "Supabase Dashboard: Project Settings > API Keys > a secret key (sb_secret_…), or the legacy service_role key."
     ),
     "INSTAGRAM_ACCESS_TOKEN": "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token.",
-    "INSTAGRAM_ACCOUNT_ID": "The user_id that GET /me?fields=user_id,username answers; a webhook's entry.id.",
+    "INSTAGRAM_ACCOUNT_ID": "The user_id in the answer of GET /me?fields=user_id,username; also entry.id in a webhook.",
     "TOKEN_ENCRYPTION_KEY": (
-        "Make one up: openssl rand -base64 32. Two while you change it, with a comma between: the new one first."
+        "Make one up: openssl rand -base64 32. During a rotation two keys with a comma between: the new one first."
     ),
     "META_APP_ID": "Meta App Dashboard: App settings > Basic > App ID.",
     "GRAPH_API_VERSION": "Meta, Graph API > Changelog.",
     "PHASE3_URL": "The https URL of your own receiver.",
     "CRON_SECRET": "Make one up: openssl rand -hex 32. Vercel sends it with every cron job.",
-    "PUBLIC_URL": "The address the outside world reaches the functions under, for example an ngrok URL.",
+    "PUBLIC_URL": "The address at which the outside world reaches the functions, for example an ngrok URL.",
     "PRODUCTION_DOMAIN": "Vercel: Project > Settings > Domains, without https://.",
     "VERCEL_AUTOMATION_BYPASS_SECRET": (
         "Vercel: Project > Settings > Deployment Protection > Protection Bypass for Automation."

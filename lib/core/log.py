@@ -1,6 +1,6 @@
-"""One JSON object a line on stdout: ids, kinds, counts, timings.
+"""The log: one JSON object for each line on stdout.
 
-Knows how a line is made safe. Must not know what is logged, nor let a secret or a person's words through.
+A line has ids, kinds, counts and times, and never a secret or a person's words.
 """
 
 import json
@@ -24,45 +24,46 @@ class Logger:
         self._logger = logging.getLogger(name)
 
     def info(self, message: str, **fields: object) -> None:
-        """Something went as it should."""
+        """Logs that something went as it should."""
         self._logger.info(message, extra={"fields": fields})
 
     def warning(self, message: str, **fields: object) -> None:
-        """Something went wrong and is being dealt with."""
+        """Logs that something went wrong and is handled."""
         self._logger.warning(message, extra={"fields": fields})
 
     def error(self, message: str, **fields: object) -> None:
-        """Something a person should look at."""
+        """Logs what a person should look at."""
         self._logger.error(message, extra={"fields": fields})
 
     def exception(self, message: str, **fields: object) -> None:
-        """Like `error`, with the frames of the exception being handled, but not its message."""
+        """Logs an error with the frames of the current exception. Its message may quote a person, and is left out."""
         self._logger.error(message, extra={"fields": fields}, exc_info=True)
 
 
 def get(name: str) -> Logger:
-    """The logger of a module."""
+    """Returns the logger of a module."""
     return Logger(name)
 
 
 def configure(level: str) -> None:
-    """Sends every log line to stdout as JSON, from `level` up. May be called again."""
+    """Writes every log line from `level` up to stdout as JSON. May be called again."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore", "hpack"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # These libraries log every request, with its URL, at INFO.
+    for library in ("httpx", "httpcore", "hpack"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def ms_since(started_s: float) -> float:
-    """Milliseconds since a moment of the monotonic clock, for a line's `ms`."""
+    """Returns the milliseconds since `started_s` of the monotonic clock, for the field `ms` of a line."""
     return round((time.monotonic() - started_s) * 1000, 1)
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -85,12 +86,12 @@ class JsonLines(logging.Formatter):
 
 
 def _first_line(template: object) -> str:
-    """What a library has to say, without the values: a URL, a body or an exception's words may be among them."""
+    """Returns the first line of a library's message, without its values: they may be a URL, a body or an error text."""
     return str(template).partition("\n")[0]
 
 
 @lru_cache(maxsize=256)
 def _is_secret(name: str) -> bool:
-    """A field by such a name is a slip of ours; the line is still worth having."""
+    """Returns whether a field of this name may hold a secret. Such a field is our mistake, and the line is kept."""
     lowered = name.lower()
     return any(secret in lowered for secret in _SECRET_NAMES)

@@ -1,19 +1,13 @@
-"""Every environment variable of the functions: read once, typed, checked, and explained where it is wrong.
+"""The settings of a function: read from environment variables once, typed, and checked (`setting_checks.py`).
 
-Knows names, defaults and where each value is found. Must not read the environment itself (the caller passes
-it), nor let a value into a message: some of them are secrets.
+No message contains the value of a setting: some values are secrets.
 """
 
-import base64
-import binascii
-import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Literal, TypeVar, cast, get_args
-from urllib.parse import urlsplit
+from typing import Literal, cast, get_args
 
+from lib.core import setting_checks as check
 from lib.core.env_vars import DEFAULTS, NEEDED, WHERE
 from lib.errors.exceptions import BadConfiguration
 
@@ -22,24 +16,19 @@ RepliesMode = Literal["on", "dry_run", "off"]
 ReplyMatch = Literal["first", "all"]
 
 LOCAL_BASE_URL = "http://localhost:3000"
-"""Where `vercel dev` and `make dev` serve the functions."""
+"""The address at which `vercel dev` and `make dev` serve the functions."""
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_VERSION = re.compile(r"v\d{1,3}\.\d{1,2}")
-_KEY = re.compile(r"[A-Za-z0-9_+/-]{43}=")
-"""32 bytes in base64 of either alphabet: a Fernet key (cryptography, "Fernet")."""
 _MAX_WHOLE = 10 * 365 * 86400
-"""Ten years of seconds."""
-
-T = TypeVar("T")
+"""Ten years, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The settings of one function instance. URLs have no slash at the end; `""` is "not set"."""
+    """The settings of one function instance. A URL has no slash at the end. An empty string means "not set"."""
 
     instagram_app_secrets: tuple[str, ...]
-    """The first is current, the others are accepted while they are being rotated out."""
+    """The first secret is the current one. The others are accepted too, for a rotation."""
     instagram_verify_token: str
     internal_api_secret: str
     qstash_token: str
@@ -53,81 +42,83 @@ class Settings:
     instagram_account_id: str
     instagram_login_flavour: LoginFlavour
     token_encryption_keys: tuple[str, ...]
-    """The first encrypts, all decrypt. Empty: no account but the environment's has a token."""
+    """The first key encrypts, and every key decrypts. Without a key no account can have a stored token."""
     token_refresh_after_days: int
     graph_api_version: str
     graph_instagram_url: str
     graph_facebook_url: str
-    phase3_url: str
+    next_phase_url: str
+    """The address of the downstream receiver (`PHASE3_URL`)."""
     profile_max_age_s: int
     raw_retention_days: int
     cron_secret: str
     meta_app_id: str
-    """Whom a thread may be passed to, if it is us; "" is not known."""
+    """Our own app in a handover of a thread, or "" if it is not known."""
     replies_mode: RepliesMode
     reply_match: ReplyMatch
     sends_per_second: int
-    """At most so many direct messages of one account leave in a second."""
+    """The most direct messages of one account in a second."""
     log_level: str
     vercel_automation_bypass_secret: str
     base_url: str
-    """Where this deployment is reached: QStash delivers below it, and its signature names it."""
+    """The address of this deployment. QStash delivers to paths below it and signs the address."""
 
     def __repr__(self) -> str:
-        """Without a value: a repr ends up in tracebacks, and with whoever collects them."""
+        """Returns a text without values: a repr gets into tracebacks, and tracebacks into the logs."""
         return f"Settings for {self.base_url}"
 
     @property
     def has_legacy_supabase_key(self) -> bool:
-        """Whether the key is a JWT and no `sb_secret_…` key (Supabase, "Understanding API keys")."""
-        return _role_in_jwt(self.supabase_service_role_key) is not None
+        """Returns whether the key is a JWT, not an `sb_secret_…` key (Supabase, "Understanding API keys")."""
+        return check.role_in_jwt(self.supabase_service_role_key) is not None
 
     @property
     def qstash_signing_keys(self) -> tuple[str, ...]:
-        """The current key, then the next one where it is set (Upstash, "Roll Your Signing Keys")."""
+        """Returns the current key and, if it is set, the next one (Upstash, "Roll Your Signing Keys")."""
         keys = (self.qstash_current_signing_key, self.qstash_next_signing_key)
         return tuple(key for key in keys if key)
 
 
 def presence(env: Mapping[str, str]) -> dict[str, bool]:
-    """Which of the needed settings are there: names, never values."""
+    """Returns which of the needed settings are set: names, never values."""
     return {name: bool(env.get(name, "").strip()) for name in NEEDED}
 
 
 def load(env: Mapping[str, str]) -> Settings:
-    """The settings in `env`. Raises `BadConfiguration` with every variable that is missing or wrong, not just
-    the first, each with what is wrong and where its value is found.
+    """Returns the settings in `env`.
+
+    Raises `BadConfiguration`, which says of every variable that is missing or wrong what is wrong and where to get it.
     """
     read = _Reader(env)
     settings = Settings(
         instagram_app_secrets=read.listed("INSTAGRAM_APP_SECRET"),
         instagram_verify_token=read.text("INSTAGRAM_VERIFY_TOKEN"),
-        internal_api_secret=read.checked("INTERNAL_API_SECRET", _header_value),
-        qstash_token=read.checked("QSTASH_TOKEN", _header_value),
+        internal_api_secret=read.checked("INTERNAL_API_SECRET", check.header_value),
+        qstash_token=read.checked("QSTASH_TOKEN", check.header_value),
         qstash_url=read.url("QSTASH_URL"),
         qstash_current_signing_key=read.text("QSTASH_CURRENT_SIGNING_KEY"),
         qstash_next_signing_key=read.text("QSTASH_NEXT_SIGNING_KEY"),
         qstash_redact_body=read.flag("QSTASH_REDACT_BODY"),
         supabase_url=read.url("SUPABASE_URL"),
-        supabase_service_role_key=read.checked("SUPABASE_SERVICE_ROLE_KEY", _service_role_key),
+        supabase_service_role_key=read.checked("SUPABASE_SERVICE_ROLE_KEY", check.service_role_key),
         instagram_access_token=read.text("INSTAGRAM_ACCESS_TOKEN"),
         instagram_account_id=read.text("INSTAGRAM_ACCOUNT_ID"),
         instagram_login_flavour=cast("LoginFlavour", read.one_of("INSTAGRAM_LOGIN_FLAVOUR", get_args(LoginFlavour))),
         token_encryption_keys=read.keys("TOKEN_ENCRYPTION_KEY"),
         token_refresh_after_days=read.whole("TOKEN_REFRESH_AFTER_DAYS", "days"),
-        graph_api_version=read.checked("GRAPH_API_VERSION", _version),
+        graph_api_version=read.checked("GRAPH_API_VERSION", check.api_version),
         graph_instagram_url=read.url("GRAPH_INSTAGRAM_URL"),
         graph_facebook_url=read.url("GRAPH_FACEBOOK_URL"),
-        phase3_url=read.checked("PHASE3_URL", _destination),
+        next_phase_url=read.checked("PHASE3_URL", check.destination),
         profile_max_age_s=read.whole("PROFILE_MAX_AGE_S", "seconds"),
         raw_retention_days=read.whole("RAW_RETENTION_DAYS", "days"),
         cron_secret=read.text("CRON_SECRET"),
         replies_mode=cast("RepliesMode", read.one_of("REPLIES_MODE", get_args(RepliesMode))),
-        meta_app_id=read.checked("META_APP_ID", _app_id),
+        meta_app_id=read.checked("META_APP_ID", check.app_id),
         sends_per_second=read.whole("SENDS_PER_SECOND", "messages"),
         reply_match=cast("ReplyMatch", read.one_of("REPLY_MATCH", get_args(ReplyMatch))),
         log_level=read.one_of("LOG_LEVEL", _LEVELS),
-        vercel_automation_bypass_secret=read.checked("VERCEL_AUTOMATION_BYPASS_SECRET", _header_value),
+        vercel_automation_bypass_secret=read.checked("VERCEL_AUTOMATION_BYPASS_SECRET", check.header_value),
         base_url=_base_url(read),
     )
     if read.problems:
@@ -136,9 +127,10 @@ def load(env: Mapping[str, str]) -> Settings:
 
 
 def _base_url(read: "_Reader") -> str:
-    """`PUBLIC_URL`; in production our own domain, else Vercel's; else the deployment's own; else this laptop.
+    """Returns the address of this deployment. `PUBLIC_URL` comes first.
 
-    Vercel, "System environment variables": its URLs come without a scheme.
+    Then, in production, `PRODUCTION_DOMAIN` and Vercel's production domain; then the deployment's own URL; then the
+    laptop. Vercel's variables have no scheme (Vercel, "System environment variables").
     """
     public = read.url("PUBLIC_URL")
     if public:
@@ -149,7 +141,7 @@ def _base_url(read: "_Reader") -> str:
 
 
 class _Reader:
-    """Reads variables and remembers what is wrong with each; blanks around a value are a slip of the copier."""
+    """Reads variables, without the blanks that copying leaves around a value, and collects what is wrong with them."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
@@ -168,37 +160,34 @@ class _Reader:
         return parts
 
     def keys(self, name: str) -> tuple[str, ...]:
-        """Keys to encrypt with; none where it is not set."""
-        keys = self.listed(name) if self.text(name) else ()
-        if not all(_KEY.fullmatch(key) for key in keys):
-            self._complain(name, "must be a key of 32 bytes in base64, or several with commas between")
-        return keys
+        """Returns the keys, or none if the variable is not set."""
+        return self.listed(name) if self.checked(name, check.encryption_key) else ()
 
-    def checked(self, name: str, check: Callable[[str], str | None]) -> str:
-        """A value that `check` has no complaint about."""
+    def checked(self, name: str, complaint_about: Callable[[str], str | None]) -> str:
+        """Returns the value. Notes the complaint if there is one about it."""
         value = self.text(name)
-        complaint = check(value) if value else None
+        complaint = complaint_about(value) if value else None
         if complaint:
             self._complain(name, complaint)
         return value
 
     def url(self, name: str) -> str:
-        """A URL that paths are appended to."""
-        return self.checked(name, _base).rstrip("/")
+        """Returns a URL that paths are appended to, without a slash at the end."""
+        return self.checked(name, check.base_url).rstrip("/")
 
     def domain(self, name: str) -> str:
-        """A host name, scheme or not, as an HTTPS URL."""
+        """Returns a host name, with or without a scheme, as an HTTPS URL, or "" if it is not set."""
         host = self.text(name).removeprefix("https://").rstrip("/")
-        if host and (complaint := _base(f"https://{host}")):
+        if host and (complaint := check.base_url(f"https://{host}")):
             self._complain(name, complaint)
         return f"https://{host}" if host else ""
 
     def one_of(self, name: str, choices: tuple[str, ...]) -> str:
         value = self.text(name)
-        found = next((choice for choice in choices if choice.lower() == value.lower()), None)
-        if found is None:
+        match = next((choice for choice in choices if choice.lower() == value.lower()), None)
+        if match is None:
             self._complain(name, f"must be one of {', '.join(choices)}")
-        return found or DEFAULTS[name]
+        return match or DEFAULTS[name]
 
     def flag(self, name: str) -> bool:
         return self.one_of(name, ("false", "true")) == "true"
@@ -213,66 +202,3 @@ class _Reader:
     def _complain(self, name: str, complaint: str) -> None:
         where = WHERE.get(name)
         self.problems[name] = f"{name} {complaint}. {where}" if where else f"{name} {complaint}."
-
-
-def _destination(value: str) -> str | None:
-    """Keys, tokens and people's words go there: unencrypted no farther than this machine."""
-    try:
-        parts = urlsplit(value)
-        host = parts.hostname or ""
-        usable = parts.scheme == "https" or (parts.scheme == "http" and _is_this_machine(host))
-        usable = usable and bool(host) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in value):
-        return "must be a URL that begins with https:// (http:// only for localhost)"
-    return None
-
-
-def _is_this_machine(host: str) -> bool:
-    if host in ("localhost", "host.docker.internal") or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _base(value: str) -> str | None:
-    complaint = _destination(value)
-    if complaint is None and ("?" in value or "#" in value):
-        return "must be a URL without ? and #"
-    return complaint
-
-
-def _app_id(value: str) -> str | None:
-    return None if value.isascii() and value.isdigit() else "must be the number that Meta gave the app"
-
-
-def _version(value: str) -> str | None:
-    return None if _VERSION.fullmatch(value) else "must look like v26.0"
-
-
-def _header_value(value: str) -> str | None:
-    """What is copied from a page or a chat comes with letters that nobody sees."""
-    usable = value.isascii() and value.isprintable() and " " not in value
-    return None if usable else "has a blank in it, or a letter that is not plain ASCII: copy it anew"
-
-
-def _service_role_key(value: str) -> str | None:
-    """The mistake everybody makes once is to take the other key (Supabase, "Understanding API keys")."""
-    if complaint := _header_value(value):
-        return complaint
-    role = "anon" if value.startswith("sb_publishable_") else _role_in_jwt(value)
-    if role not in (None, "service_role"):
-        return "is the public key, which row-level security keeps out"
-    return None
-
-
-def _role_in_jwt(value: str) -> str | None:
-    try:
-        payload = value.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return str(claims["role"])
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error):
-        return None

@@ -1,6 +1,6 @@
 """Erasure, and Meta's two privacy callbacks.
 
-- `callback.py`: a signed form in. `signed_request.py`: Meta's `signed_request`.
-- `erasure.py`: what a request comes to. `store.py`: erasures in the database.
-- `deletion_status_page.py`: the page on which a person sees how far a request is.
+- `callback.py`: authenticates a callback. `signed_request.py`: the format of Meta's `signed_request`.
+- `erasure.py`: requests, the steps of an erasure, confirmation codes. `store.py`: erasures in the database.
+- `deletion_status_page.py`: the page on which a person sees the state of a request.
 """

@@ -1,7 +1,4 @@
-"""Meta's privacy callbacks, incoming: one signed form, authenticated before what it says is read.
-
-Knows HTTP. Must not know what is asked for, nor how it is signed (`signed_request`).
-"""
+"""Meta's privacy callbacks, incoming: one signed form, authenticated before its content is parsed."""
 
 from starlette.requests import Request
 
@@ -12,7 +9,7 @@ from lib.web.responses import Refused, read_body
 
 
 async def signed_by_meta(request: Request, settings: Settings, *, deadline: Deadline) -> SignedRequest:
-    """What Meta says in `request`. Raises `Refused` (401), `InvalidPayload`, `BodyTooLarge`."""
+    """Returns the signed request in the form. Raises `Refused` (401), `InvalidPayload` and `BodyTooLarge`."""
     async with deadline.enforced():
         form = await read_body(request, limit_bytes=MAX_FORM_BYTES)
     signed = signed_request_in(form)

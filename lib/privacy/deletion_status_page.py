@@ -1,7 +1,7 @@
-"""The page on which a person sees what became of their request to have their data erased.
+"""The page on which a person sees the state of their erasure request.
 
-Knows HTML and how to say it. Complete in itself: it loads nothing and runs nothing, in light and in dark. Must not
-know whose data it was; the code is all it shows.
+The page is one HTML file: it loads nothing, runs no script, and has a light and a dark form. It shows the confirmation
+code and never whose data it is.
 """
 
 import base64
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from starlette.responses import HTMLResponse, Response
 
-from lib.privacy.erasure import Found
+from lib.privacy.erasure import LookUp
 from lib.privacy.store import Erasure
 from lib.web.responses import error_body, json_response
 
@@ -20,7 +20,7 @@ RETRY_AFTER_S = 60
 
 
 class _Words(NamedTuple):
-    """What there is to say, and with which status. `sign` is for the eye only."""
+    """The words of the page for one state, and its HTTP status. `sign` names the icon."""
 
     status: int
     name: str
@@ -115,7 +115,7 @@ _PRIVATE = {
     "Vary": "Accept",
     "X-Robots-Tag": "noindex, nofollow",
 }
-"""The code is in the address: it goes into no index and no other site's log (nor a cache: `routing`)."""
+"""The code is in the address, so the address must reach no search index and no log of another site."""
 
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
@@ -123,25 +123,25 @@ _POLICY = (
 )
 
 
-def show(found: Found, *, code: str, accept: str) -> Response:
-    """The page, or the same as JSON for who asks for JSON (`Accept`) and for no HTML."""
-    words = _words(found)
+def show(looked_up: LookUp, *, code: str, accept: str) -> Response:
+    """Returns the page, or JSON for a client whose `Accept` asks for JSON and not for HTML."""
+    words = _words(looked_up)
     headers = dict(_PRIVATE)
     if words.status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_S)
-    erasure = found if isinstance(found, Erasure) and found.state != "missing" else None
+    erasure = looked_up if isinstance(looked_up, Erasure) and looked_up.state != "missing" else None
     if "application/json" in accept and "text/html" not in accept:
         return json_response(words.status, _as_json(words, erasure, code), headers)
     headers["Content-Security-Policy"] = _POLICY
     return HTMLResponse(_page(words, _facts(erasure, code)), words.status, headers)
 
 
-def _words(found: Found) -> _Words:
-    if not isinstance(found, Erasure):
-        return _MALFORMED if found == "malformed" else _UNAVAILABLE
-    if found.state == "done":
-        return _ERASED if found.rows_erased else _NOTHING
-    return _PENDING if found.state == "pending" else _UNKNOWN
+def _words(looked_up: LookUp) -> _Words:
+    if not isinstance(looked_up, Erasure):
+        return _MALFORMED if looked_up == "malformed" else _UNAVAILABLE
+    if looked_up.state == "done":
+        return _ERASED if looked_up.rows_erased else _NOTHING
+    return _PENDING if looked_up.state == "pending" else _UNKNOWN
 
 
 def _as_json(words: _Words, erasure: Erasure | None, code: str) -> dict[str, object]:
@@ -151,7 +151,7 @@ def _as_json(words: _Words, erasure: Erasure | None, code: str) -> dict[str, obj
 
 
 def _facts(erasure: Erasure | None, code: str) -> list[tuple[str, str]]:
-    """Term and HTML of what is known."""
+    """Returns the facts of a request: term and HTML."""
     if erasure is None:
         return []
     facts = [("Confirmation code", f"<code>{escape(code)}</code>")]

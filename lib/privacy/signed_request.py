@@ -1,13 +1,11 @@
-"""Meta's `signed_request`: about whom it is, once one of our secrets says that Meta wrote it.
+"""Meta's `signed_request`: verifies the signature, and reads whose request it is.
 
-Pure. Knows the format (Meta, "Data Deletion Request Callback": `<signature>.<payload>`, both base64url, the
-signature over the payload as it is written). Must not know what is done for whom it is about.
+The format is `<signature>.<payload>`, both base64url; the signature is over the encoded payload (Meta, "Data Deletion
+Request Callback").
 """
 
 import base64
 import binascii
-import hashlib
-import hmac
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +14,12 @@ from urllib.parse import parse_qs
 
 from pydantic import Field, ValidationError
 
+from lib.core.constant_time import hmac_sha256, is_signed
 from lib.core.model import Model
 from lib.errors.exceptions import InvalidPayload
 
 MAX_FORM_BYTES = 65_536
-"""A form with a signed request is less than one of them."""
+"""Far more than a form with a signed request has."""
 
 _FIELD = "signed_request"
 _ALGORITHM = "HMAC-SHA256"
@@ -30,14 +29,14 @@ _USER_ID = re.compile(r"[!-~]{1,512}")
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """`user_id` is whoever used the app; an account of ours under either of its ids, or a person."""
+    """`user_id` is the user of the app: a person, or one of our accounts under either of its ids."""
 
     user_id: str
     issued_at_s: int | None = None
 
 
 class SignedPayload(Model):
-    """What matters of it. `expires` does not: it is the end of an access token (Meta, "Signed Request")."""
+    """The fields that we need. `expires` is the end of an access token (Meta, "Signed Request") and does not matter."""
 
     algorithm: str
     user_id: str | int
@@ -45,37 +44,36 @@ class SignedPayload(Model):
 
 
 def sign_request(payload: bytes, secret: str) -> str:
-    """The `signed_request` of `payload`, as Meta makes it."""
+    """Returns the `signed_request` of `payload`, as Meta makes it."""
     encoded = _encode(payload)
-    return f"{_encode(_signature(encoded, secret))}.{encoded}"
+    return f"{_encode(hmac_sha256(_bytes(encoded), secret))}.{encoded}"
 
 
 def signed_request_in(form: bytes) -> str | None:
-    """The field of a body of type `application/x-www-form-urlencoded`; None where there is none.
+    """Returns the `signed_request` field of a body of type `application/x-www-form-urlencoded`, or None without one.
 
-    Raises `InvalidPayload` for what is no such body.
+    Raises `InvalidPayload` if the body is no form, or has the field twice.
     """
     try:
-        found = parse_qs(form.decode("ascii"), max_num_fields=20).get(_FIELD, [])
+        values = parse_qs(form.decode("ascii"), max_num_fields=20).get(_FIELD, [])
     except ValueError:
-        raise InvalidPayload(None, "the body is no form") from None
-    if len(found) > 1:
+        raise InvalidPayload(None, "the body is not a form") from None
+    if len(values) > 1:
         raise InvalidPayload(None, f"the form has more than one {_FIELD}")
-    return found[0] if found else None
+    return values[0] if values else None
 
 
 def verified(signed: str, secrets: Sequence[str]) -> str | None:
-    """The payload, still encoded, if one of `secrets` signed it; an empty secret never did."""
-    signature, _, payload = signed.partition(".")
-    given = _decode(signature)
-    if given is None:
+    """Returns the payload, still encoded, or None if none of `secrets` signed it. An empty secret signs nothing."""
+    encoded_signature, _, payload = signed.partition(".")
+    signature = _decode(encoded_signature)
+    if signature is None:
         return None
-    matches = [hmac.compare_digest(given, _signature(payload, secret)) for secret in secrets if secret]
-    return payload if any(matches) else None
+    return payload if is_signed(_bytes(payload), signature, secrets) else None
 
 
 def read_signed(payload: str) -> SignedRequest:
-    """What a verified `payload` says. Raises `InvalidPayload` where it names nobody, or another algorithm."""
+    """Returns the content of a verified `payload`. Raises `InvalidPayload` without a user, or for another algorithm."""
     try:
         content = SignedPayload.model_validate_json(_decode(payload) or b"")
     except ValidationError:
@@ -88,8 +86,8 @@ def read_signed(payload: str) -> SignedRequest:
     return SignedRequest(user_id, content.issued_at)
 
 
-def _signature(encoded: str, secret: str) -> bytes:
-    return hmac.new(secret.encode(), encoded.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+def _bytes(encoded: str) -> bytes:
+    return encoded.encode("utf-8", "surrogatepass")
 
 
 def _encode(data: bytes) -> str:
@@ -97,11 +95,11 @@ def _encode(data: bytes) -> str:
 
 
 def _decode(text: str) -> bytes | None:
-    """Padded or not."""
-    found = _BASE64URL.fullmatch(text)
-    if found is None:
+    """Returns the bytes in base64url text, with or without padding, or None if it is no such text."""
+    match = _BASE64URL.fullmatch(text)
+    if match is None:
         return None
-    digits = found.group(1)
+    digits = match.group(1)
     try:
         return base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))
     except binascii.Error:

@@ -1,7 +1,4 @@
-"""Erasures in Supabase: the functions of `…_erasure.sql`.
-
-Knows their names and shapes, as `store` does for events. Must not know who asks, nor for how long to go on.
-"""
+"""Erasures in the database: calls the functions of `…_erasure.sql`."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -15,7 +12,7 @@ Via: TypeAlias = Literal["callback", "command"]
 
 
 class Deauthorized(StrEnum):
-    """What the removal of the app came to; `deauthorize_account` says what each means."""
+    """The result of a removal of the app. The SQL function `deauthorize_account` explains each."""
 
     STOPPED = "stopped"
     ACTIVE = "active"
@@ -23,7 +20,7 @@ class Deauthorized(StrEnum):
 
 
 class Erasure(Model):
-    """How far a request is; `missing` for a code that was never given. Says nothing about whom."""
+    """The state of a request, `missing` for an unknown code. It does not say whose data it is."""
 
     state: Literal["pending", "done", "missing"]
     scope: Scope | None = None
@@ -33,7 +30,7 @@ class Erasure(Model):
 
 
 class ErasureStore:
-    """The calls. Raises what `EventStore.rpc` raises."""
+    """The calls. Raises the errors of `Database.rpc`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,37 +38,37 @@ class ErasureStore:
     async def request(
         self, code: str, subject: str, *, via: Via, scope: Scope | None = None, account_id: str | None = None
     ) -> Erasure:
-        """Takes up a request, once per `code`.
+        """Records a request, once for each `code`.
 
-        `scope` says what `subject` is, None where that is to be found out; `account_id` narrows a person down to
-        one account.
+        `scope` says whether `subject` is a person or an account; with None the database finds out. With `account_id`
+        only the data of the person with this account is erased.
         """
-        answer = await self._database.rpc(
+        erasure = await self._database.rpc(
             "request_erasure",
             {"p_code": code, "p_subject": subject, "p_via": via, "p_scope": scope, "p_account_id": account_id},
         )
-        return read_answer(answer, Erasure)
+        return read_answer(erasure, Erasure)
 
     async def run(self, code: str, *, limit: int) -> Erasure:
-        """Erases the next `limit` rows, and says how far that has brought it."""
+        """Erases the next `limit` rows. Returns the state after that."""
         return read_answer(await self._database.rpc("run_erasure", {"p_code": code, "p_limit": limit}), Erasure)
 
     async def status(self, code: str) -> Erasure:
-        """How far it is."""
+        """Returns the state of a request."""
         return read_answer(await self._database.rpc("erasure_status", {"p_code": code}), Erasure)
 
     async def pending(self) -> list[str]:
-        """The codes of what is not done, the oldest first."""
+        """Returns the codes of the requests that are not done, oldest first."""
         return read_answer(await self._database.rpc("pending_erasures", {}), list[str])
 
     async def preview(self, subject: str, *, scope: Scope, account_id: str | None) -> dict[str, int]:
-        """How many rows there are to erase, by table."""
-        answer = await self._database.rpc(
+        """Returns how many rows an erasure would erase, by table."""
+        counts = await self._database.rpc(
             "preview_erasure", {"p_subject": subject, "p_scope": scope, "p_account_id": account_id}
         )
-        return read_answer(answer, dict[str, int])
+        return read_answer(counts, dict[str, int])
 
     async def deauthorize(self, account_id: str, *, at: datetime) -> Deauthorized:
-        """Stops the sends of an account whose owner removed the app at that time, and forgets its token."""
-        answer = await self._database.rpc("deauthorize_account", {"p_account_id": account_id, "p_at": at.isoformat()})
-        return read_answer(answer, Deauthorized)
+        """Stops the sends of an account whose owner removed the app at the time `at`, and deletes its token."""
+        outcome = await self._database.rpc("deauthorize_account", {"p_account_id": account_id, "p_at": at.isoformat()})
+        return read_answer(outcome, Deauthorized)

@@ -28,7 +28,7 @@ def plan_effects(event: Event, rules: RuleBook, settings: Settings) -> Plan:
     """Returns everything that `event` may owe. The same event gives the same effect ids."""
     answerable = settings.replies_mode != "off" and may_be_answered(event)
     effects = [_reply(event, rule) for rule in rules.matching(event)] if answerable else []
-    if settings.phase3_url and has_next_phase(event):
+    if settings.next_phase_url and has_next_phase(event):
         effects.append(
             PlannedEffect(effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event))
         )

@@ -1,7 +1,4 @@
-"""QStash's own dead letter queue: what lies in it for our consumer, and how it gets out.
-
-Knows the `qstash` SDK (Upstash, API reference, "DLQ"). Must not know our own dead letters.
-"""
+"""QStash's own dead letter queue (Upstash, API reference, "DLQ"): lists and deletes the entries of our consumer."""
 
 import asyncio
 from typing import TYPE_CHECKING
@@ -21,24 +18,25 @@ GONE = 404
 
 
 class DeadLetterQueue:
-    """The messages to our consumer that QStash gave up on, for as long as the plan keeps them."""
+    """The messages to our consumer that QStash gave up on. The plan says how long QStash keeps them."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sdk: AsyncQStash | None = None
 
     async def page(self, cursor: str | None) -> tuple[list["DlqMessage"], str | None]:
-        """Up to 100 entries, newest first, and where the next ones begin. Raises what the SDK raises.
+        """Returns up to 100 entries, newest first, and the cursor of the next page, or None at the end.
 
-        Another deployment under the same Upstash account has entries too: only those to our own URL are ours.
+        Raises the errors of the SDK.
         """
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            answer = await self._client().dlq.list(cursor=cursor, filter={"label": EVENT_LABEL})
+            page = await self._client().dlq.list(cursor=cursor, filter={"label": EVENT_LABEL})
+        # Other deployments can share the Upstash account. Only the entries to our own URL are ours.
         consumer = self._settings.base_url + CONSUMER_PATH
-        return [entry for entry in answer.messages if entry.url == consumer], answer.cursor or None
+        return [entry for entry in page.messages if entry.url == consumer], page.cursor or None
 
     async def delete(self, dlq_id: str) -> None:
-        """Deletes one entry, or finds it gone. Raises what the SDK raises."""
+        """Deletes one entry. An entry that is gone already is no error. Raises the errors of the SDK."""
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
                 await self._client().dlq.delete(dlq_id)

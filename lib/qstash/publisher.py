@@ -1,8 +1,4 @@
-"""QStash, outgoing: events to our consumer, next phases to the receiver of the user.
-
-Knows the `qstash` SDK and reads the batch answer item by item. Must not know what happens to what it could
-not publish: that is for `ingest` and `effects` to decide.
-"""
+"""QStash, outgoing: events to our consumer, and next-phase messages to the downstream receiver."""
 
 import asyncio
 import json
@@ -24,87 +20,87 @@ if TYPE_CHECKING:
 CONSUMER_PATH = "/api/qstash/instagram-ingestion"
 FAILURE_PATH = "/api/qstash/instagram-failure"
 EVENT_LABEL = "instagram-messaging-event"
-PHASE3_LABEL = "instagram-phase3"
+NEXT_PHASE_LABEL = "instagram-phase3"
 
 DELIVERY_RETRIES = 3
 DELIVERY_TIMEOUT = "30s"
 
 BATCH_SIZE = 100
-"""Messages a batch request; 1000 events, the most one webhook carries, are ten requests."""
+"""Messages in one batch request. A webhook carries at most 1000 events, which are ten requests."""
 
 _log = log.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What QStash said of one message it accepted. `deduplicated`: it already had it."""
+    """A message that QStash accepted. `deduplicated` says that QStash had it already."""
 
     message_id: str
     deduplicated: bool = False
 
 
 class Publisher:
-    """Publishes to QStash. One instance a process: it holds the connections."""
+    """Publishes to QStash. One instance for each process: it holds the connections."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sdk: AsyncQStash | None = None
 
     async def publish_events(self, events: Sequence[Event], *, again: str = "") -> list[Published | QueueRejected]:
-        """One outcome an event, in order. `again` names a later attempt at the same events, which QStash would
-        otherwise take for the first one, delivered twice.
+        """Returns one outcome for each event, in order.
 
-        A batch can fail for one message and succeed for the others, so each answer is read on its own; of
-        several batches one can fail and the others succeed, too. Raises what the SDK raises where nothing
-        went in; the caller bounds the time.
+        `again` names a later attempt at the same events: without it QStash would drop them as duplicates. Raises the
+        errors of the SDK if the only batch failed as a whole. The caller bounds the time.
         """
         batches = [events[start : start + BATCH_SIZE] for start in range(0, len(events), BATCH_SIZE)]
-        answers = await asyncio.gather(
+        results = await asyncio.gather(
             *(self._publish_batch(batch, again) for batch in batches), return_exceptions=True
         )
         outcomes: list[Published | QueueRejected] = []
-        for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, BaseException):
+        for batch, result in zip(batches, results, strict=True):
+            if isinstance(result, BaseException):
                 if len(batches) == 1:
-                    raise answer
-                _log.warning("QStash batch failed", error_type=type(answer).__name__, events=len(batch))
-                outcomes += [QueueRejected(status=None, reason=type(answer).__name__)] * len(batch)
+                    raise result
+                # The other batches may be in, so the caller needs an outcome for each event.
+                _log.warning("QStash batch failed", error_type=type(result).__name__, events=len(batch))
+                outcomes += [QueueRejected(status=None, reason=type(result).__name__)] * len(batch)
             else:
-                outcomes += answer
+                outcomes += result
         return outcomes
 
     async def publish_next_phase(self, payload: Mapping[str, Any]) -> Published:
-        """Publishes one next-phase message to `PHASE3_URL`.
+        """Publishes one next-phase message to the downstream receiver (`PHASE3_URL`).
 
-        The deduplication id makes a repetition safe inside QStash's ten minutes; beyond that the receiver
-        has the same id in `payload["event_id"]`. Raises what the SDK raises, and `QueueRejected`.
+        Raises the errors of the SDK, and `QueueRejected`.
         """
         try:
-            answer = await self._client().message.publish_json(
-                url=self._settings.phase3_url,
+            response = await self._client().message.publish_json(
+                url=self._settings.next_phase_url,
                 body=dict(payload),
+                # QStash drops a repetition within ten minutes. After that the receiver can tell by the same id, which
+                # is `payload["event_id"]`.
                 deduplication_id=f"ig_phase3_{payload['event_id']}",
                 retries=DELIVERY_RETRIES,
-                label=PHASE3_LABEL,
-                headers=self._forwarded_headers(self._settings.phase3_url),
+                label=NEXT_PHASE_LABEL,
+                headers=self._forwarded_headers(self._settings.next_phase_url),
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
-        if isinstance(answer, list):
+        if isinstance(response, list):
             raise QueueRejected(status=None, reason="answered as for a URL group")
-        return Published(answer.message_id, bool(answer.deduplicated))
+        return Published(response.message_id, bool(response.deduplicated))
 
     async def ping(self) -> None:
-        """Asks QStash something only a valid token may ask. Raises what the SDK raises."""
+        """Makes a call that needs a valid token. Raises the errors of the SDK."""
         await self._client().signing_key.get()
 
     async def _publish_batch(self, events: Sequence[Event], again: str) -> list[Published | QueueRejected]:
-        # The SDK's batch_json (3.4.0) raises KeyError when one item was refused, and then nobody knows
-        # which items are in. Its request and its header preparation are used; the answer is read here.
+        # The SDK's batch_json (3.4.0) raises KeyError if one item was refused, and then nobody knows which items are
+        # in. So only its request and its headers are used, and the answer is read here.
         from qstash.message import prepare_batch_message_body  # noqa: PLC0415
 
         try:
-            answer = await self._client().http.request(
+            answers = await self._client().http.request(
                 path="/v2/batch",
                 method="POST",
                 headers={"Content-Type": "application/json"},
@@ -112,7 +108,7 @@ class Publisher:
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
-        return read_batch_answer(answer, len(events))
+        return read_batch_answer(answers, len(events))
 
     def _event_message(self, event: Event, again: str) -> "BatchRequest":
         base_url = self._settings.base_url
@@ -161,22 +157,20 @@ class Publisher:
 
 
 def conversation_key(event: Event) -> str:
-    """The flow-control key of a conversation: account and contact, or the account where no contact is known.
-
-    QStash allows letters, digits, `-`, `_` and `.` in a key, so anything else is percent-encoded with `.`.
-    """
+    """Returns the flow-control key of a conversation: account and contact, or the account if no contact is known."""
+    # QStash allows letters, digits, `-`, `_` and `.` in a key. Other characters are percent-encoded, with `_` for `%`.
     parts = ("ig", event.account_id, event.contact_id or "-")
     return ".".join(quote(part, safe="").replace("%", "_").replace("~", "_7E") for part in parts)[:255]
 
 
-def read_batch_answer(answer: object, expected: int) -> list[Published | QueueRejected]:
-    """The outcome of each item of a batch, in order (Upstash, API reference, `POST /v2/batch`).
+def read_batch_answer(answers: object, expected: int) -> list[Published | QueueRejected]:
+    """Returns the outcome of each item of a batch, in order (Upstash, API reference, `POST /v2/batch`).
 
-    Raises `QueueRejected` where the answer as a whole is nonsense: then nothing is known of any item.
+    Raises `QueueRejected` if the answer does not have one part for each item: then no item is known to be in.
     """
-    if not isinstance(answer, list) or len(answer) != expected:
+    if not isinstance(answers, list) or len(answers) != expected:
         raise QueueRejected(status=None, reason="the batch answer does not match the batch")
-    return [_read_item(item) for item in answer]
+    return [_read_item(item) for item in answers]
 
 
 def _read_item(item: object) -> Published | QueueRejected:

@@ -14,11 +14,9 @@ CLOCK_LEEWAY_S = 5
 
 
 def verify_qstash(body: bytes, signature: str | None, *, url: str, keys: Sequence[str]) -> bool:
-    """Did QStash sign `body` for `url`, for now, with one of `keys` (Upstash, "Verifying signatures")?
-
-    Not by the SDK's `Receiver` (3.4.0): its `clock_tolerance` does not reach PyJWT, and a clock that is a second behind
-    would refuse every message and all its retries, each of which is signed from its own moment on.
-    """
+    """Returns whether QStash signed `body` for `url` with one of `keys`, and the signature is valid now."""
+    # Not by the SDK's `Receiver` (3.4.0): its `clock_tolerance` does not reach PyJWT. A clock that is one second behind
+    # would then refuse every message and every retry, as each is signed from its own moment on.
     usable = [key for key in keys if key]
     if not usable or not signature:
         return False
@@ -40,6 +38,6 @@ def _has_signed(key: str, signature: str, *, url: str, digest: str) -> bool:
             options={"require": ["iss", "sub", "nbf", "exp", "body"]},
         )
     except Exception:
-        # Whatever a stranger's token holds: PyJWT has an error of its own for most of it.
+        # PyJWT raises its own errors for most of what a stranger can send, but not for all.
         return False
     return same(str(claims["body"]).rstrip("="), digest.rstrip("="))

@@ -1,7 +1,6 @@
-"""The raw archive: what a row of it is, and what the parser of today makes of it.
+"""An archived item → the event that today's parser makes of it.
 
-Pure. Knows what the archive does not keep of a webhook (the entry around an item, and when it was sent) and how
-to do without it. Must not know the database, nor what becomes of what was read.
+The archive keeps the item, but not the webhook around it: neither the entry nor the time at which Meta sent it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,12 +13,12 @@ from lib.webhooks.parser import parse_webhook
 from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS, OBJECT, Container
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_OF_MESSAGING = ITEM_KEYS.union(EVENT_KEYS)
-_OF_ENTRY = frozenset({"id", "time", "messaging", "standby", "changes"})
+_MESSAGING_KEYS = ITEM_KEYS.union(EVENT_KEYS)
+_ENTRY_KEYS = frozenset({"id", "time", "messaging", "standby", "changes"})
 
 
 class LedgerRow(Model):
-    """What a row of `events` says beside its raw item, as far as it takes to read the item again."""
+    """The columns of `events`, beside the raw item, that are needed to parse the item again."""
 
     event_id: str
     kind: str
@@ -32,33 +31,32 @@ class LedgerRow(Model):
 
 
 class ArchivedEvent(LedgerRow):
-    """A row with its raw item. `recorded_at` and `event_id` are its place in the archive's order."""
+    """A row with its raw item. The archive is ordered by `recorded_at` and `event_id`."""
 
     raw: dict[str, Any]
 
 
 def reparse(row: ArchivedEvent) -> Event | None:
-    """The one event that `row` is to the parser now; None where it is no better understood than before.
+    """Returns the event in `row` by today's parser, or None if the parser understands no more than before.
 
-    Nothing moves for what the archive has lost. An item without a time of its own stays where it was: it got the
-    sending time, or the time it came in. And an event that is of the same kind as before keeps its id: an id may
-    have been made with the sending time (story insights), with the account's other id, or with words that an
-    unsend has taken out since.
+    Fields the archive does not keep do not change the result. An item without a time of its own keeps the time of its
+    row. An event of the same kind keeps its id, because the id may have been made of the sending time (story insights),
+    of the account's other id, or of text that was unsent since.
     """
     events = parse_webhook(_webhook(row), received_at=_ms(row.occurred_at))
     if len(events) != 1:
-        return None  # an array that nobody knew, and that holds several items: a row is one event
+        return None  # an unknown array can hold several items, but a row is one event
     [event] = events
     if isinstance(event, Unknown) and row.kind != "unknown":
-        # What was understood once is not forgotten. Only an event that was handed to the ingest endpoint with a
-        # raw item of its own making comes here.
+        # A known event does not become unknown. This happens only if a caller of the ingest endpoint made up the raw
+        # item of the event.
         return None
-    as_it_was = {"received_at": _ms(row.received_at)} | ({"event_id": row.event_id} if event.kind == row.kind else {})
-    return event.model_copy(update=as_it_was)
+    kept = {"received_at": _ms(row.received_at)} | ({"event_id": row.event_id} if event.kind == row.kind else {})
+    return event.model_copy(update=kept)
 
 
 def _webhook(row: ArchivedEvent) -> JsonObject:
-    """A webhook body with the item of `row`, in the array it came in, and nothing else."""
+    """Returns a webhook body that has only the item of `row`, in the array it came in."""
     entry: JsonObject = {} if row.account_id == ABSENT else {"id": row.account_id}
     container = _container(row)
     if container == "entry":
@@ -69,20 +67,20 @@ def _webhook(row: ArchivedEvent) -> JsonObject:
 
 
 def _container(row: ArchivedEvent) -> Container:
-    """Where the item of `row` came from, or where it would have been read the same way."""
+    """Returns the array that the item of `row` came from, or one from which it is parsed in the same way."""
     if "field" in row.raw:
         return "changes"
     if row.via_standby:
         return "standby"
-    if not _OF_MESSAGING.isdisjoint(row.raw):
+    if not _MESSAGING_KEYS.isdisjoint(row.raw):
         return "messaging"
     if row.topic not in row.raw:
-        return "changes"  # elsewhere the topic is one of the item's own names
-    return "entry" if _OF_ENTRY.isdisjoint(row.raw) else "messaging"
+        return "changes"  # in the other arrays the topic is one of the item's own keys
+    return "entry" if _ENTRY_KEYS.isdisjoint(row.raw) else "messaging"
 
 
 def _item(row: ArchivedEvent) -> object:
-    """The item as received: what was no object is kept as the `value` of one, and has no topic."""
+    """Returns the item as Meta sent it. The archive wraps a value that is no object into `{"value": …}`."""
     raw = row.raw
     unwrapped = row.topic is None and raw.keys() == {"value"} and not isinstance(raw["value"], dict)
     return raw["value"] if unwrapped else raw

@@ -41,7 +41,7 @@ def test_the_needed_settings_are_enough() -> None:
     assert settings.instagram_app_secrets == ("app-secret",)
     assert settings.qstash_signing_keys == ("sig_current",)
     assert settings.qstash_url == "https://qstash.upstash.io"
-    assert settings.phase3_url == ""
+    assert settings.next_phase_url == ""
 
 
 @pytest.mark.parametrize("name", NEEDED)
@@ -152,7 +152,10 @@ def test_settings_show_no_value_of_theirs_where_they_are_shown() -> None:
 
 
 def test_a_receiver_may_have_a_query_in_its_url() -> None:
-    assert load({**COMPLETE, "PHASE3_URL": "https://r.example/hook?key=1"}).phase3_url == "https://r.example/hook?key=1"
+    assert (
+        load({**COMPLETE, "PHASE3_URL": "https://r.example/hook?key=1"}).next_phase_url
+        == "https://r.example/hook?key=1"
+    )
 
 
 def test_blanks_around_a_value_are_taken_off() -> None:
