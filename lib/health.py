@@ -1,7 +1,6 @@
-"""Is this deployment set up, and does what it depends on answer?
+"""Checks everything that this deployment depends on: Postgres, QStash, the stored tokens, the Graph API.
 
-Knows what to ask of each dependency. Must not show a setting's value, nor ask anything for a caller who does
-not hold the internal secret.
+The checks never show the value of a setting.
 """
 
 import asyncio
@@ -27,16 +26,16 @@ if TYPE_CHECKING:
 CHECK_TIMEOUT_S = 5.0
 
 MAX_TOKENS = 100
-"""So many stored tokens are tried with the keys; a wrong key fails at the first."""
+"""The most stored tokens that are decrypted as a check. A wrong key fails at the first one already."""
 
-MAX_ASKED = 3
-"""For so many accounts the GraphClient API is asked; whether it answers at all, the first would show."""
+MAX_GRAPH_CALLS = 3
+"""The most accounts that the Graph API is called for. The first one shows already whether it answers."""
 
 _log = log.get(__name__)
 
 
 class Check(Model):
-    """What one dependency said. `detail` has counts and states, never a value of a setting."""
+    """The result of one check. `detail` has counts and states, never the value of a setting."""
 
     ok: bool
     ms: float
@@ -44,84 +43,91 @@ class Check(Model):
     detail: dict[str, Any] | None = None
 
 
-async def check_dependencies(here: "Container") -> dict[str, Check]:
-    """Asks Postgres and QStash, then, where there are tokens, tries the keys and asks GraphClient; each within
-    `CHECK_TIMEOUT_S`. An account that is stopped already shows in Postgres' answer and is not asked again.
+async def check_dependencies(services: "Container") -> dict[str, Check]:
+    """Returns the checks by name. Each call is bounded by `CHECK_TIMEOUT_S`.
+
+    The tokens are checked if some are stored, and the Graph API if a token can be used.
     """
     postgres, qstash, stored = await asyncio.gather(
-        _ask(partial(_status, here)), _ask(here.publisher.ping), _stored(here)
+        _timed(partial(_status, services)), _timed(services.publisher.ping), _stored_tokens(services)
     )
     checks = {"postgres": postgres, "qstash": qstash}
     if stored:
-        checks["tokens"] = _try_keys(stored, here.settings)
-    if askable := _askable(stored, here.settings):
-        checks["graph"] = await _ask_graph(here.graph, askable)
+        checks["tokens"] = _check_keys(stored, services.settings)
+    if usable := _usable_credentials(stored, services.settings):
+        checks["graph"] = await _check_graph(services.graph, usable)
     return checks
 
 
-async def _status(here: "Container") -> dict[str, Any]:
-    """The counts of `ingestion_status`."""
-    return read_answer(await here.database.rpc("ingestion_status", {}), dict[str, Any])
+async def _status(services: "Container") -> dict[str, Any]:
+    """Returns the counts of `ingestion_status`."""
+    return read_answer(await services.database.rpc("ingestion_status", {}), dict[str, Any])
 
 
-async def _stored(here: "Container") -> list[AccountToken]:
-    """The stored tokens; none where Postgres does not answer, which its own check says."""
+async def _stored_tokens(services: "Container") -> list[AccountToken]:
+    """Returns the stored tokens, or [] if Postgres does not answer: its own check says so."""
     try:
         async with Deadline.after(CHECK_TIMEOUT_S).enforced():
-            return await here.accounts.tokens(limit=MAX_TOKENS)
+            return await services.accounts.tokens(limit=MAX_TOKENS)
     except Exception as error:
         _log.warning("Stored accounts not checked", code=classify(error).code)
         return []
 
 
-def _try_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:
-    started = time.monotonic()
-    accesses = {held.account_id: access_to(held.account_id, held.token, settings) for held in stored}
+def _check_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:
+    """Returns whether `TOKEN_ENCRYPTION_KEY` decrypts every stored token."""
+    started_s = time.monotonic()
+    accesses = {account.account_id: access_to(account.account_id, account.token, settings) for account in stored}
     unreadable = {account_id: access.code for account_id, access in accesses.items() if isinstance(access, NoAccess)}
     return Check(
         ok=not unreadable,
-        ms=log.ms_since(started),
+        ms=log.ms_since(started_s),
         code=next(iter(unreadable.values()), None),
         detail={"tried": len(stored), "unreadable": list(unreadable)},
     )
 
 
-def _askable(stored: Sequence[AccountToken], settings: Settings) -> list[Credentials]:
-    accesses = [access_to(held.account_id, held.token, settings) for held in stored if held.state == "active"]
+def _usable_credentials(stored: Sequence[AccountToken], settings: Settings) -> list[Credentials]:
+    """Returns credentials to call the Graph API with. The environment's token comes first."""
+    # A stopped account is in the answer of Postgres already.
+    accesses = [
+        access_to(account.account_id, account.token, settings) for account in stored if account.state == "active"
+    ]
     env_account = env_token_for(settings)
-    if env_account is not None and env_account not in (held.account_id for held in stored):
+    if env_account is not None and env_account not in (account.account_id for account in stored):
         accesses.insert(0, access_to(env_account, None, settings))
-    return [access for access in accesses if not isinstance(access, NoAccess)][:MAX_ASKED]
+    return [access for access in accesses if not isinstance(access, NoAccess)][:MAX_GRAPH_CALLS]
 
 
-async def _ask_graph(graph: "GraphClient", askable: Sequence[Credentials]) -> Check:
-    answers = await asyncio.gather(*(_ask(partial(_me, graph, one)) for one in askable))
-    failed = [answer for answer in answers if not answer.ok]
+async def _check_graph(graph: "GraphClient", usable: Sequence[Credentials]) -> Check:
+    checks = await asyncio.gather(*(_timed(partial(_me, graph, credentials)) for credentials in usable))
+    failed = [check for check in checks if not check.ok]
     return Check(
         ok=not failed,
-        ms=max(answer.ms for answer in answers),
+        ms=max(check.ms for check in checks),
         code=failed[0].code if failed else None,
         detail={
             "accounts": [
-                answer.detail or {"account_id": one.account_id, "code": answer.code}
-                for one, answer in zip(askable, answers, strict=True)
+                check.detail or {"account_id": credentials.account_id, "code": check.code}
+                for credentials, check in zip(usable, checks, strict=True)
             ]
         },
     )
 
 
-async def _me(graph: "GraphClient", one: Credentials) -> dict[str, Any]:
-    account = account_of(await graph.me(one, timeout_s=CHECK_TIMEOUT_S), one.flavour)
+async def _me(graph: "GraphClient", credentials: Credentials) -> dict[str, Any]:
+    account = account_of(await graph.me(credentials, timeout_s=CHECK_TIMEOUT_S), credentials.flavour)
     if account is None:
-        return {"account_id": one.account_id}
+        return {"account_id": credentials.account_id}
     return {"account_id": account.account_id, "username": account.username}
 
 
-async def _ask(check: Callable[[], Awaitable[dict[str, Any] | None]]) -> Check:
-    started = time.monotonic()
+async def _timed(call: Callable[[], Awaitable[dict[str, Any] | None]]) -> Check:
+    """Returns a check that is ok if `call` answers in time. Never raises."""
+    started_s = time.monotonic()
     try:
         async with Deadline.after(CHECK_TIMEOUT_S).enforced():
-            detail = await check()
+            detail = await call()
     except Exception as error:
-        return Check(ok=False, ms=log.ms_since(started), code=classify(error).code)
-    return Check(ok=True, ms=log.ms_since(started), detail=detail)
+        return Check(ok=False, ms=log.ms_since(started_s), code=classify(error).code)
+    return Check(ok=True, ms=log.ms_since(started_s), detail=detail)
