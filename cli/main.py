@@ -1,33 +1,41 @@
-"""The command line for a deployment: `python -m cli COMMAND`.
-
-The commands work on the project that `.env` names, or on the local stack.
-"""
+"""The command line for a deployment: `python -m cli COMMAND`."""
 
 import click
 
+from cli.examples import examples
 from dev.lazy_group import LazyCommand, LazyGroup
 
-LAZY = {
+COMMANDS = {
     "accounts": LazyCommand(
-        "cli.accounts", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."
+        "cli.accounts.command", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."
     ),
     "dead-letters": LazyCommand(
-        "cli.dead_letters", "dead_letters", "List, show, retry and discard what QStash gave up on; find what it lost."
+        "cli.dead_letters.command", "dead_letters", "List, show, retry and discard what QStash gave up on."
     ),
     "doctor": LazyCommand(
-        "cli.doctor.command", "doctor", "Check a deployment, or the local stack; each failure names its fix."
+        "cli.doctor.command", "doctor", "Check a deployment, or the local stack. Each failure names its fix."
     ),
-    "erase": LazyCommand("cli.erase", "erase", "Erase what is stored of one person, or of a whole account."),
-    "replay": LazyCommand("cli.replay", "replay", "Read archived events again with the parser of this checkout."),
+    "erase": LazyCommand("cli.erase", "erase", "Erase the data of one person, or of a whole account."),
+    "replay": LazyCommand("cli.replay.command", "replay", "Reprocess archived events with the parser of today."),
     "retention": LazyCommand("cli.retention", "retention", "Empty the raw items that are past their time."),
 }
 
 
-@click.group(cls=LazyGroup, lazy=LAZY, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    lazy=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("doctor --url https://YOUR-DOMAIN", "dead-letters --help"),
+)
 def cli() -> None:
-    """Run the pipeline: check a deployment, connect accounts, work off dead letters, erase, replay."""
+    """Run a deployment: check it, connect accounts, retry dead letters, erase data, reprocess the archive.
+
+    A command works on the hosted project that .env names (SUPABASE_URL, SUPABASE_SERVICE_ROLE_KEY), or else on the
+    local stack. The exit status is 0 if all is well, 1 if something failed or needs a person, 2 if the command line is
+    wrong.
+    """
 
 
 def main() -> None:
-    """Run the command line."""
+    """Runs the command line."""
     cli(prog_name="python -m cli")

@@ -1,7 +1,4 @@
-"""The project an operator's command works on: the one `.env` names, else the local stack.
-
-Knows how settings become clients (`lib.instance`) and how a missing project is explained. Must not know any command.
-"""
+"""The project that a command works on: the one that `.env` names, or else the local stack."""
 
 import asyncio
 import contextlib
@@ -22,42 +19,43 @@ from lib.errors.exceptions import BadConfiguration
 T = TypeVar("T")
 
 
-def on_project(config: StackConfig, action: Callable[[Container], Awaitable[T]], *, asks_meta: bool = False) -> T:
-    """What `action` comes to with the project's clients. Ends the command with one sentence where there is none.
+def on_project(config: StackConfig, action: Callable[[Container], Awaitable[T]], *, calls_meta: bool = False) -> T:
+    """Returns what `action` returns for the project's services. Ends the command with a sentence without a project.
 
-    With `asks_meta` a hosted project's accounts are asked about at Meta itself: their tokens are real.
+    With `calls_meta` the accounts of a hosted project are asked about at Meta itself: their tokens are real.
     """
     with explained():
         stack = Stack(config)
         env = stack.env
-    if asks_meta and not stack.local_database:
-        env |= _of_meta(config.env)
+    if calls_meta and not stack.local_database:
+        env |= _meta_settings(config.env)
     try:
-        here = Container(load(env))
+        services = Container(load(env))
     except BadConfiguration as error:
         raise click.ClickException(str(error)) from None
-    where = "the local stack" if stack.local_database else "SUPABASE_URL"
-    click.echo(f"Project: {here.settings.supabase_url} ({where})", err=True)
-    with _unreachable_explained(here.settings.supabase_url):
-        return asyncio.run(_run(action, here))
+    origin = "the local stack" if stack.local_database else "SUPABASE_URL"
+    click.echo(f"Project: {services.settings.supabase_url} ({origin})", err=True)
+    with _connect_errors_explained(services.settings.supabase_url):
+        return asyncio.run(_run(action, services))
 
 
-def _of_meta(user: Mapping[str, str]) -> dict[str, str]:
-    """What the stack fills in for its stand-in, as the user has it: their secret signs calls, or it is missing."""
+def _meta_settings(user: Mapping[str, str]) -> dict[str, str]:
+    """Returns the user's own settings for Meta, in place of those that the stack makes up for its stand-in."""
     urls = {name: user.get(name, DEFAULTS[name]) for name in ("GRAPH_INSTAGRAM_URL", "GRAPH_FACEBOOK_URL")}
-    own = {name: user.get(name, "") for name in ("INSTAGRAM_APP_SECRET", "INSTAGRAM_ACCESS_TOKEN")}
-    return urls | own
+    # An empty secret makes `load` complain. A made-up one would sign the calls with a wrong proof.
+    secrets = {name: user.get(name, "") for name in ("INSTAGRAM_APP_SECRET", "INSTAGRAM_ACCESS_TOKEN")}
+    return urls | secrets
 
 
-async def _run(action: Callable[[Container], Awaitable[T]], here: Container) -> T:
+async def _run(action: Callable[[Container], Awaitable[T]], services: Container) -> T:
     try:
-        return await action(here)
+        return await action(services)
     finally:
-        await here.close()
+        await services.close()
 
 
 @contextlib.contextmanager
-def _unreachable_explained(url: str) -> Iterator[None]:
+def _connect_errors_explained(url: str) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectError:

@@ -1,38 +1,37 @@
-"""`python -m cli retention`: what the daily cron job does, now.
-
-Knows the command line and how progress is shown. Must not know how raw items go (`lib.retention`).
-"""
+"""`python -m cli retention`: does now what the daily cron job does."""
 
 from datetime import UTC, datetime
 
 import click
 
-from cli.patience import or_explain
+from cli.examples import examples
 from cli.project import on_project
+from cli.retries import or_exit
 from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
 from lib.archive.retention import STEP, due_before
 from lib.container import Container
 
 
-@click.command()
+@click.command(epilog=examples("retention", "retention --days 7"))
+@click.option("--days", type=click.IntRange(1), help="Keep raw items so many days. Default: RAW_RETENTION_DAYS (30).")
 @stack_options
-@click.option("--days", type=click.IntRange(1), help="Keep those of so many days. Default: RAW_RETENTION_DAYS (30).")
 def retention(config: StackConfig, days: int | None) -> None:
     """Empty the raw items that are past their time, in the local stack or a hosted project.
 
-    The events stay, and all that came of them; they can not be replayed any more. It may be stopped and run again.
+    The events and their results stay, but they cannot be reprocessed any more. You may stop the command and run it
+    again.
     """
 
-    async def work(here: Container) -> tuple[int, int]:
-        keep_days, total = days or here.settings.raw_retention_days, 0
+    async def empty_all(services: Container) -> tuple[int, int]:
+        keep_days, emptied = days or services.settings.raw_retention_days, 0
         before = due_before(datetime.now(UTC), keep_days)
-        while step := await or_explain(
-            lambda: here.archive.expire_raw(before=before, limit=STEP), "The archive can not be emptied further"
+        while step := await or_exit(
+            lambda: services.archive.expire_raw(before=before, limit=STEP), "The archive cannot be emptied further"
         ):
-            total += step
-            click.echo(f"{total} so far", err=True)
-        return total, keep_days
+            emptied += step
+            click.echo(f"{emptied} so far", err=True)
+        return emptied, keep_days
 
-    total, keep_days = on_project(config, work)
-    click.echo(f"{total} raw items older than {keep_days} days emptied.")
+    emptied, keep_days = on_project(config, empty_all)
+    click.echo(f"{emptied} raw items older than {keep_days} days emptied.")

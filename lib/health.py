@@ -9,8 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lib.accounts.access import NoAccess, access_to, account_of, env_token_for
-from lib.accounts.store import AccountToken
+from lib.accounts.access import AccountToken, NoAccess, access_to, account_of, usable_credentials
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.model import Model
@@ -54,7 +53,8 @@ async def check_dependencies(services: "Container") -> dict[str, Check]:
     checks = {"postgres": postgres, "qstash": qstash}
     if stored:
         checks["tokens"] = _check_keys(stored, services.settings)
-    if usable := _usable_credentials(stored, services.settings):
+    # A stopped account is in the answer of Postgres already, so its token is not tried.
+    if usable := usable_credentials(stored, services.settings)[:MAX_GRAPH_CALLS]:
         checks["graph"] = await _check_graph(services.graph, usable)
     return checks
 
@@ -85,18 +85,6 @@ def _check_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:
         code=next(iter(unreadable.values()), None),
         detail={"tried": len(stored), "unreadable": list(unreadable)},
     )
-
-
-def _usable_credentials(stored: Sequence[AccountToken], settings: Settings) -> list[Credentials]:
-    """Returns credentials to call the Graph API with. The environment's token comes first."""
-    # A stopped account is in the answer of Postgres already.
-    accesses = [
-        access_to(account.account_id, account.token, settings) for account in stored if account.state == "active"
-    ]
-    env_account = env_token_for(settings)
-    if env_account is not None and env_account not in (account.account_id for account in stored):
-        accesses.insert(0, access_to(env_account, None, settings))
-    return [access for access in accesses if not isinstance(access, NoAccess)][:MAX_GRAPH_CALLS]
 
 
 async def _check_graph(graph: "GraphClient", usable: Sequence[Credentials]) -> Check:

@@ -1,1 +1,6 @@
-"""The doctor: is this deployment in order, and where it is not, why and what to do about it."""
+"""`python -m cli doctor`: checks a deployment, and names the cause and the fix of each failure.
+
+- `command.py`: the command line. `examination.py`: the list of checks and what each needs.
+- `case.py`: the deployment that is checked. `finding.py`: the result of a check.
+- `front_door.py`, `qstash.py`, `pipe.py`, `database.py`, `graph.py`: the checks.
+"""

@@ -1,7 +1,4 @@
-"""What is examined: an address, the settings that go with it, and the connections to ask with.
-
-Knows which settings speak for a deployment and which for the local stack. Must not know any check.
-"""
+"""The deployment, or the local stack, that is checked: its address, its settings and its services."""
 
 import ipaddress
 import json
@@ -21,17 +18,18 @@ from lib.core.settings import Settings, load
 from lib.errors.exceptions import BadConfiguration
 
 ANSWER_WITHIN_S = 15.0
-"""A function that starts cold, with some to spare."""
+"""Enough for a function that starts cold."""
 
 BYPASS_HEADER = "x-vercel-protection-bypass"
-"""Vercel, "Protection Bypass for Automation"."""
+"""The header that passes Deployment Protection (Vercel, "Protection Bypass for Automation")."""
 
 
 @dataclass
 class Case:
-    """`url` has no slash at the end; `problems` are of the settings, by their names, and without them there is `here`.
+    """What the checks need. `services` exist only if no setting is wrong.
 
-    `anon_key` is "" where it is not known. `is_local`: the settings are those of `make dev`.
+    `url` has no slash at the end. `problems` says what is wrong with a setting, by its name. `anon_key` is "" if it is
+    not known. `is_local` says that the settings are those of `make dev`.
     """
 
     url: str
@@ -43,23 +41,24 @@ class Case:
 
     def __post_init__(self) -> None:
         try:
-            self.here = Container(load(self.env))
+            self.services = Container(load(self.env))
         except BadConfiguration as error:
             self.problems = error.problems
 
     @property
     def settings(self) -> Settings:
-        """The settings, which a check that asks for them needs to be good."""
-        return self.here.settings
+        """Returns the settings. A check that uses them needs the check `settings` to be ok."""
+        return self.services.settings
 
     @cached_property
     def http(self) -> httpx.AsyncClient:
-        """To ask with. A proxy of the shell's is for the way out, not for this machine."""
+        """Returns the HTTP client of the checks."""
+        # A proxy that the shell names is for the way out, not for this machine.
         return httpx.AsyncClient(timeout=ANSWER_WITHIN_S, trust_env=not is_loopback(self.url))
 
     @property
     def bypass(self) -> dict[str, str]:
-        """What lets us, and QStash, through Vercel's Deployment Protection. Meta has no such thing."""
+        """Returns the headers that pass Deployment Protection, for us and for QStash. Meta cannot send them."""
         secret = self.env.get("VERCEL_AUTOMATION_BYPASS_SECRET", "").strip()
         return {BYPASS_HEADER: secret} if secret else {}
 
@@ -67,21 +66,21 @@ class Case:
         """Closes the connections."""
         await self.http.aclose()
         if not self.problems:
-            await self.here.close()
+            await self.services.close()
 
 
 def case_of(config: StackConfig, url: str) -> Case:
-    """The deployment at `url`, else the one `.env` names, else the local stack.
+    """Returns the deployment at `url`, or else the one that `.env` names, or else the local stack.
 
-    A deployment has only the settings that are set; on this machine `make dev` fills in the rest. A tunnel
-    (`PUBLIC_URL`) with the local database leads to this machine. Raises `StackError` for half a setting.
+    A deployment has only the settings that are set. For the local stack, `make dev` fills in the rest. A tunnel
+    (`PUBLIC_URL`) with the local database leads to this machine. Raises `StackError` if half a setting is set.
     """
     user = config.env
     domain = user.get("PRODUCTION_DOMAIN", "").removeprefix("https://")
-    named = url or user.get("PUBLIC_URL", "") or (f"https://{domain}" if domain else "")
-    is_deployed = bool(named) and not is_loopback(named) and bool(url or user.get("SUPABASE_URL"))
+    remote_url = url or user.get("PUBLIC_URL", "") or (f"https://{domain}" if domain else "")
+    is_deployed = bool(remote_url) and not is_loopback(remote_url) and bool(url or user.get("SUPABASE_URL"))
     stack = Stack(config)
-    address = (named or stack.functions_url).rstrip("/")
+    address = (remote_url or stack.functions_url).rstrip("/")
     env = {**(user if is_deployed else stack.env), "PUBLIC_URL": address}
     has_local_database = not is_deployed and stack.local_database
     return Case(
@@ -94,7 +93,7 @@ def case_of(config: StackConfig, url: str) -> Case:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether only this machine reaches `url`."""
+    """Returns whether only this machine reaches `url`."""
     try:
         host = urlsplit(url).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -102,16 +101,16 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def json_object(answer: httpx.Response) -> dict[str, Any] | None:
-    """The JSON object of an answer; None where it is something else, such as a page for people."""
+def json_object(response: httpx.Response) -> dict[str, Any] | None:
+    """Returns the JSON object in an answer, or None if the body is something else, such as a page for people."""
     try:
-        value = answer.json()
+        value = response.json()
     except (json.JSONDecodeError, UnicodeDecodeError):
         return None
     return value if isinstance(value, dict) else None
 
 
-def error_code(answer: httpx.Response) -> str:
-    """The code of an error of our own; "" where it is none of ours."""
-    error = (json_object(answer) or {}).get("error")
+def error_code(response: httpx.Response) -> str:
+    """Returns the code of one of our own errors, or "" for any other answer."""
+    error = (json_object(response) or {}).get("error")
     return str(error.get("code", "")) if isinstance(error, dict) else ""

@@ -1,7 +1,4 @@
-"""`python -m cli doctor`: the examination on the command line.
-
-Knows options and how findings are shown. Must not know any check.
-"""
+"""`python -m cli doctor`: the command line, and how findings are shown."""
 
 import asyncio
 import json
@@ -13,6 +10,7 @@ import click
 from cli.doctor.case import Case, case_of
 from cli.doctor.examination import CHECKS, examine
 from cli.doctor.finding import Finding
+from cli.examples import examples
 from dev.stack.config import StackConfig
 from dev.stack.options import explained, stack_options
 
@@ -21,25 +19,25 @@ STATE_WIDTH = max(map(len, COLOURS))
 NAME_WIDTH = max(map(len, CHECKS))
 
 
-@click.command()
-@stack_options
+@click.command(epilog=examples("doctor", "doctor --url https://YOUR-DOMAIN"))
 @click.option(
-    "--url", default="", help="The deployment. Default: PUBLIC_URL or PRODUCTION_DOMAIN, else the local stack."
+    "--url", default="", help="The deployment. Default: PUBLIC_URL or PRODUCTION_DOMAIN, or else the local stack."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for machines.")
+@stack_options
 def doctor(config: StackConfig, url: str, *, as_json: bool) -> None:
     """Check a deployment from end to end: settings, webhook, QStash, consumer, database, tokens, subscriptions.
 
-    The settings are those of .env and have to be the deployment's own; without any, the stack of `make dev` is checked.
-    One event that means nothing goes through the whole pipe, and its row is deleted again. The accounts are checked
-    as by `accounts check`. Nothing else is written. The exit status is 1 if anything failed.
+    .env has to have the deployment's own settings. Without settings the stack of `make dev` is checked. The command
+    sends one test event through the whole pipeline and deletes its row again. It checks the accounts like `accounts
+    check`, which stops an account with a dead token. It writes nothing else. The exit status is 1 if a check failed.
     """
     if url and not url.startswith(("https://", "http://")):
-        raise click.BadParameter(f"{url!r} is no http or https address.", param_hint="--url")
+        raise click.BadParameter(f"{url!r} does not begin with https:// or http://.", param_hint="--url")
     with explained():
         case = case_of(config, url)
     if not as_json:
-        click.echo(f"Examining {case.url} ({'settings of the local stack' if case.is_local else 'settings of .env'})\n")
+        click.echo(f"Checking {case.url} ({'settings of the local stack' if case.is_local else 'settings of .env'})\n")
     findings = asyncio.run(examine(case, _silent if as_json else _show))
     failed = any(finding.state == "fail" for finding in findings.values())
     click.echo(_as_json(case, findings, failed=failed) if as_json else _summary(findings))
@@ -47,7 +45,7 @@ def doctor(config: StackConfig, url: str, *, as_json: bool) -> None:
 
 
 def _silent(_name: str, _finding: Finding) -> None:
-    """Nothing is shown until the end."""
+    """Shows nothing: the JSON comes at the end."""
 
 
 def _show(name: str, finding: Finding) -> None:

@@ -1,7 +1,4 @@
-"""The checks of the database: is it ours and migrated, and is it closed to everybody else?
-
-Knows PostgREST and the migrations of this checkout. Must not know what a table is for.
-"""
+"""The checks of the database: does our key open it, is it migrated, and is it closed to the public key?"""
 
 import httpx
 
@@ -12,7 +9,7 @@ from lib.errors.classify import classify
 
 PUSH = "npx supabase@3 db push --remote"
 NOT_ALLOWED = "42501"
-"""PostgreSQL: insufficient_privilege."""
+"""`insufficient_privilege` (PostgreSQL, "Error Codes")."""
 
 PUBLIC_KEY = (
     "Set SUPABASE_ANON_KEY in .env (only the doctor reads it): Supabase Dashboard: Project Settings > API Keys > "
@@ -21,56 +18,56 @@ PUBLIC_KEY = (
 
 
 async def version(case: Case) -> Finding:
-    """Our key gets in, and the newest migration is there."""
+    """Our key is accepted, and the newest migration is applied."""
     newest = read_migrations(case.migrations_dir)[-1].version
-    update = "Restart `make dev`, which applies what is new." if case.is_local else f"Run `{PUSH}`."
+    update = "Restart `make dev`, which applies new migrations." if case.is_local else f"Run `{PUSH}`."
     try:
-        found = str(await case.here.database.rpc("schema_version", {}))
+        applied = str(await case.services.database.rpc("schema_version", {}))
     except Exception as error:
         verdict = classify(error)
         if verdict.code == "schema_cache_stale" or getattr(error, "code", "") == "PGRST202":
-            return fail("the database can not say its version", cause="Its migrations are older.", fix=update)
+            return fail("the database cannot say its version", cause="Its migrations are too old.", fix=update)
         return fail(
-            f"{case.settings.supabase_url} does not take our call: {verdict.code}",
+            f"{case.settings.supabase_url} refuses our call: {verdict.code}",
             cause=f"SUPABASE_URL or SUPABASE_SERVICE_ROLE_KEY is wrong, or the project is paused: {verdict.message}.",
             fix="Copy both from the Supabase Dashboard: Project Settings > Data API, and > API Keys.",
         )
-    if found < newest:
+    if applied < newest:
         return fail(
-            f"the database is at {found}, this checkout at {newest}", cause="Migrations are missing.", fix=update
+            f"the database is at {applied}, this checkout at {newest}", cause="Migrations are missing.", fix=update
         )
-    if found > newest:
+    if applied > newest:
         return fail(
-            f"the database is at {found}, this checkout at {newest}",
+            f"the database is at {applied}, this checkout at {newest}",
             cause="This checkout is older than the database.",
             fix="Update the checkout, and deploy it.",
         )
-    return ok(f"migrated to {found}")
+    return ok(f"migrated to {applied}")
 
 
 async def closed(case: Case) -> Finding:
-    """Every table and view refuses who has only the public key."""
+    """Every table and view refuses the public key."""
     if not case.anon_key:
         return skipped("the public key is not known", PUBLIC_KEY)
     names = await _names(case)
     if not names:
         return skipped("Supabase lists no tables to our key", "Run tests/pipeline/test_access.py instead.")
-    answers = {name: await _read(case, name, case.anon_key) for name in names}
-    open_ones = [name for name, answer in answers.items() if answer.status_code == 200]
-    if open_ones:
+    responses = {name: await _read(case, name, case.anon_key) for name in names}
+    open_names = [name for name, response in responses.items() if response.status_code == 200]
+    if open_names:
         return fail(
-            f"the public key reads {', '.join(open_ones)}",
+            f"the public key reads {', '.join(open_names)}",
             cause="A grant was added by hand, or the migration that closes it did not run.",
-            fix=f"revoke all on table public.{open_ones[0]} from public, anon, authenticated; (and so for each); "
+            fix=f"revoke all on table public.{open_names[0]} from public, anon, authenticated; (the same for each); "
             "alter table … enable row level security;",
         )
-    if any((json_object(answer) or {}).get("code") != NOT_ALLOWED for answer in answers.values()):
+    if any((json_object(response) or {}).get("code") != NOT_ALLOWED for response in responses.values()):
         return fail("Supabase does not know the public key", cause="SUPABASE_ANON_KEY is wrong.", fix=PUBLIC_KEY)
     return ok(f"{len(names)} tables and views refuse the public key")
 
 
 async def _names(case: Case) -> list[str]:
-    """The tables and views, by PostgREST's own description of itself (PostgREST, "OpenAPI")."""
+    """Returns the tables and views in PostgREST's description of itself (PostgREST, "OpenAPI")."""
     described = json_object(await _read(case, "", case.settings.supabase_service_role_key)) or {}
     paths = described.get("paths")
     names = [str(path).strip("/") for path in paths] if isinstance(paths, dict) else []

@@ -1,7 +1,4 @@
-"""All checks, each as soon as what it needs is in order.
-
-Knows which checks there are and what each needs. Must not know how a finding is shown.
-"""
+"""The list of checks. Each runs as soon as the checks that it needs have passed."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,7 +13,7 @@ Show: TypeAlias = Callable[[str, Finding], None]
 
 
 class Check(NamedTuple):
-    """`needs` are the checks without which this one could only say the same again."""
+    """A check. `needs` are checks that have to pass first: without them it would only say the same again."""
 
     run: Callable[[Case], Awaitable[Finding]]
     needs: tuple[str, ...] = ()
@@ -41,11 +38,11 @@ CHECKS = {
 
 
 async def examine(case: Case, show: Show) -> dict[str, Finding]:
-    """What each check comes to, by its name; `show` is told each as it ends."""
+    """Returns the findings by the names of their checks. Calls `show` with each finding as its check ends."""
     tasks: dict[str, asyncio.Task[Finding]] = {}
 
     async def work(name: str, check: Check) -> Finding:
-        finding = await _one(check, tasks, case)
+        finding = await _run(check, tasks, case)
         show(name, finding)
         return finding
 
@@ -56,17 +53,17 @@ async def examine(case: Case, show: Show) -> dict[str, Finding]:
         await case.close()
 
 
-async def _one(check: Check, tasks: dict[str, asyncio.Task[Finding]], case: Case) -> Finding:
+async def _run(check: Check, tasks: dict[str, asyncio.Task[Finding]], case: Case) -> Finding:
     needed = {name: await tasks[name] for name in check.needs}
     broken = [name for name, finding in needed.items() if finding.state in ("fail", "skipped")]
     if broken:
-        return skipped(f"it needs {', '.join(broken)} to be in order")
+        return skipped(f"needs the checks that failed: {', '.join(broken)}")
     try:
         return await check.run(case)
     except Exception as error:
         verdict = classify(error)
         return fail(
-            f"the check ended with {verdict.code} ({type(error).__name__})",
+            f"the check failed with {verdict.code} ({type(error).__name__})",
             cause=f"{verdict.message}.",
-            fix="Try again; if it stays, whoever is asked is away, or a setting with its address is wrong.",
+            fix="Try again. If it stays, the service is down, or the setting with its address is wrong.",
         )

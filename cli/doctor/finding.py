@@ -1,4 +1,4 @@
-"""What a check comes to. Plain values; must not know any check, nor how one is shown."""
+"""The result of a check."""
 
 from typing import Literal, TypeAlias
 
@@ -8,7 +8,7 @@ State: TypeAlias = Literal["ok", "warn", "fail", "skipped"]
 
 
 class Finding(Model):
-    """What was seen and, where that is not as it should be, why and what to do. Never a secret."""
+    """What the check saw. If something is wrong: the cause, and the fix. Never a secret."""
 
     state: State
     saw: str
@@ -17,20 +17,20 @@ class Finding(Model):
 
 
 def ok(saw: str) -> Finding:
-    """As it should be."""
+    """Returns a finding that all is well."""
     return Finding(state="ok", saw=saw)
 
 
 def warn(saw: str, *, cause: str, fix: str) -> Finding:
-    """It works, but not all of it, or not for long."""
+    """Returns a finding that something works only in part, or not for long."""
     return Finding(state="warn", saw=saw, cause=cause, fix=fix)
 
 
 def fail(saw: str, *, cause: str, fix: str) -> Finding:
-    """It does not work."""
+    """Returns a finding that something does not work."""
     return Finding(state="fail", saw=saw, cause=cause, fix=fix)
 
 
 def skipped(why: str, fix: str = "") -> Finding:
-    """It could not be looked at."""
+    """Returns a finding that the check could not run."""
     return Finding(state="skipped", saw=why, fix=fix)

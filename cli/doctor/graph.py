@@ -1,24 +1,22 @@
-"""The checks at Meta: tokens, whose they are and what they may do, and which events the accounts are subscribed to.
+"""The checks at Meta: tokens, their accounts and permissions, and the webhook fields of each account.
 
-Knows the Graph API's `me`, `conversations` and `subscribed_apps`. Must not change anything at Meta.
+The checks change nothing at Meta.
 """
 
 import click
 
-from cli.account_check import ALL, check_all
+from cli.accounts.check import ALL_TOKENS, CALL_TIMEOUT_S, check_all
 from cli.doctor.case import Case
 from cli.doctor.finding import Finding, fail, ok, warn
-from cli.patience import patiently
-from lib.accounts.access import NoAccess, access_to, account_of, credentials
+from cli.retries import with_retries
+from lib.accounts.access import account_of, credentials, usable_credentials
 from lib.core.env_vars import WHERE
 from lib.errors.classify import classify
 from lib.errors.exceptions import GraphError
 from lib.graph.transport import Call, Credentials, GraphTransport
 
-ASK_WITHIN_S = 10.0
-
 RECOMMENDED = ("messages", "message_echoes", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
-"""What docs/deploy.md subscribes an account to, without what few accounts have."""
+"""The fields that docs/deploy.md subscribes to, without those that few accounts have."""
 
 NEW_TOKEN = (
     "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token; set INSTAGRAM_ACCESS_TOKEN, or "
@@ -27,35 +25,35 @@ NEW_TOKEN = (
 
 
 async def token(case: Case) -> Finding:
-    """The environment's token works, is for the account it is said to be for, and may read and write messages."""
+    """The environment's token works, is for `INSTAGRAM_ACCOUNT_ID`, and may read and write messages."""
     settings = case.settings
     if not settings.instagram_access_token:
-        return ok("INSTAGRAM_ACCESS_TOKEN is not set: only accounts with a token of their own get profiles and replies")
-    asking = credentials("", settings.instagram_access_token, settings.instagram_login_flavour, settings)
+        return ok("INSTAGRAM_ACCESS_TOKEN is not set: only accounts with a stored token get profiles and replies")
+    anonymous = credentials("", settings.instagram_access_token, settings.instagram_login_flavour, settings)
     try:
-        me = await patiently(lambda: case.here.graph.me(asking, ASK_WITHIN_S))
+        me = await with_retries(lambda: case.services.graph.me(anonymous, CALL_TIMEOUT_S))
     except Exception as error:
         return _refused(error, "INSTAGRAM_ACCESS_TOKEN")
-    account = account_of(me, asking.flavour)
+    account = account_of(me, anonymous.flavour)
     if account is None:
         return fail(
-            "INSTAGRAM_ACCESS_TOKEN is for no professional account of Instagram",
-            cause="It is a personal account's, or INSTAGRAM_LOGIN_FLAVOUR is not the log-in that issued it.",
+            "INSTAGRAM_ACCESS_TOKEN is for no professional Instagram account",
+            cause="The token is for a personal account, or INSTAGRAM_LOGIN_FLAVOUR is not the log-in that issued it.",
             fix=NEW_TOKEN,
         )
     if settings.instagram_account_id not in ("", account.account_id):
         return fail(
             f"INSTAGRAM_ACCESS_TOKEN is for {account.account_id}, not for INSTAGRAM_ACCOUNT_ID",
-            cause="The token is another account's, or the id is not the one that webhooks carry.",
+            cause="The token is for another account, or the id is not the one that webhooks carry.",
             fix=f"Set INSTAGRAM_ACCOUNT_ID={account.account_id}, or make a token of the other account.",
         )
-    speaking = credentials(account.account_id, settings.instagram_access_token, asking.flavour, settings)
+    access = credentials(account.account_id, settings.instagram_access_token, anonymous.flavour, settings)
     try:
-        await patiently(lambda: _ask(case, speaking, "conversations", {"platform": "instagram", "limit": "1"}))
+        await with_retries(lambda: _call(case, access, "conversations", {"platform": "instagram", "limit": "1"}))
     except Exception as error:
-        return _no_permission(error, speaking)
+        return _no_permission(error, access)
     return ok(
-        f"works for {account.account_id} ({account.username}), may read messages; Meta does not tell its days left"
+        f"works for {account.account_id} ({account.username}), may read messages; Meta does not say when it expires"
     )
 
 
@@ -65,83 +63,76 @@ def _no_permission(error: Exception, creds: Credentials) -> Finding:
     needed = "instagram_business_manage_messages" if creds.flavour == "instagram" else "instagram_manage_messages"
     return fail(
         f"the token works, but may not read conversations: {verdict.code} (Meta: {code})",
-        cause=f"It lacks {needed}, or *Allow access to messages* is off. {verdict.message}.",
+        cause=f"The token lacks {needed}, or *Allow access to messages* is off. {verdict.message}.",
         fix="Grant the permission when you make the token (App Dashboard); in the Instagram app: Settings > Messages > "
         "Connected tools > Allow access to messages.",
     )
 
 
-def _refused(error: Exception, what: str) -> Finding:
+def _refused(error: Exception, call: str) -> Finding:
     verdict = classify(error)
     if verdict.code == "graph_invalid_parameter":
-        why = "INSTAGRAM_APP_SECRET may be of another app than the token, which makes our proof of it wrong."
+        hint = "INSTAGRAM_APP_SECRET may be of another app than the token, and then our proof is wrong."
         return fail(
-            f"Meta refuses {what}: {verdict.code}", cause=f"{verdict.message}. {why}", fix=WHERE["INSTAGRAM_APP_SECRET"]
+            f"Meta refuses {call}: {verdict.code}",
+            cause=f"{verdict.message}. {hint}",
+            fix=WHERE["INSTAGRAM_APP_SECRET"],
         )
     fix = "Try again later." if verdict.retryable else NEW_TOKEN
-    return fail(f"Meta refuses {what}: {verdict.code}", cause=f"{verdict.message}.", fix=fix)
+    return fail(f"Meta refuses {call}: {verdict.code}", cause=f"{verdict.message}.", fix=fix)
 
 
 async def accounts(case: Case) -> Finding:
-    """What `python -m cli accounts check` finds, and with the same consequences: a dead token stops its account."""
+    """The accounts are as `python -m cli accounts check` wants them. As there, a dead token stops its account."""
     try:
-        findings = await check_all(case.here)
+        findings = await check_all(case.services)
     except click.ClickException as error:
-        return fail(error.message, cause="The database does not answer as it should.", fix="See `database`.")
-    bad = [found for found in findings if found.is_bad]
+        return fail(error.message, cause="The database does not answer as it should.", fix="See the check `database`.")
+    bad = [finding for finding in findings if finding.is_bad]
+    summary = "; ".join(f"{finding.account_id}: {finding.text}" for finding in bad or findings)
     if bad:
         return fail(
-            "; ".join(f"{found.account_id}: {found.says}" for found in bad),
-            cause="Its token is dead, unreadable under TOKEN_ENCRYPTION_KEY or near its end, or Meta stopped it.",
-            fix="`python -m cli accounts add` gives it a new token; TOKEN_ENCRYPTION_KEY must be the deployment's own.",
+            summary,
+            cause="A token is dead, expires soon or cannot be decrypted, or Meta stopped the account.",
+            fix="Add a new token: `python -m cli accounts add`. TOKEN_ENCRYPTION_KEY must be the deployment's own key.",
         )
-    said = "; ".join(f"{found.account_id}: {found.says}" for found in findings)
-    return ok(said or "no account has a token of its own")
+    return ok(summary or "no account has a stored token")
 
 
 async def subscriptions(case: Case) -> Finding:
-    """Each account with a token is subscribed to what we read."""
+    """Each account with a token is subscribed to the fields that we read."""
     missing: dict[str, list[str]] = {}
-    speakers = await _speakers(case)
-    for creds in speakers:
+    accesses = usable_credentials(await case.services.accounts.tokens(limit=ALL_TOKENS), case.settings)
+    for creds in accesses:
         try:
             fields = await _fields(case, creds)
         except Exception as error:
-            return _refused(error, f"to tell the subscription of {creds.account_id}")
-        # A Page has Messenger's names for its fields, so there only that it is subscribed can be seen.
+            return _refused(error, f"to say the subscriptions of {_name(creds)}")
+        # A Page has Messenger's names for the fields. Only `messages` has the same name there.
         wanted = RECOMMENDED if creds.flavour == "instagram" else RECOMMENDED[:1]
         if lacking := [name for name in wanted if name not in fields]:
-            missing[creds.account_id] = lacking
-    if not speakers:
-        return ok("there is no account with a token to ask about")
+            missing[_name(creds)] = lacking
+    if not accesses:
+        return ok("there is no account with a token")
     if not missing:
-        return ok(f"{len(speakers)} subscribed to {', '.join(RECOMMENDED)}")
-    found = warn if all("messages" not in lacking for lacking in missing.values()) else fail
-    return found(
+        return ok(f"{len(accesses)} subscribed to {', '.join(RECOMMENDED)}")
+    finding = warn if all("messages" not in lacking for lacking in missing.values()) else fail
+    return finding(
         "; ".join(f"{account_id} lacks {', '.join(lacking)}" for account_id, lacking in missing.items()),
-        cause="The account is not subscribed to these fields, so Meta sends no webhook of them.",
+        cause="The account is not subscribed to these fields, so Meta sends no webhooks for them.",
         fix=f'curl -X POST "{case.settings.graph_instagram_url}/{case.settings.graph_api_version}/me/subscribed_apps'
         f'?subscribed_fields={",".join(RECOMMENDED)}" -H "Authorization: Bearer $TOKEN"',
     )
 
 
-async def _speakers(case: Case) -> list[Credentials]:
-    """Who can be asked: the environment's token, and the stored ones of active accounts."""
-    settings = case.settings
-    held = await case.here.accounts.tokens(limit=ALL)
-    accesses = [access_to(one.account_id, one.token, settings) for one in held if one.state == "active"]
-    speakers = [access for access in accesses if not isinstance(access, NoAccess)]
-    if settings.instagram_access_token:
-        name = settings.instagram_account_id or "me"
-        own = credentials(name, settings.instagram_access_token, settings.instagram_login_flavour, settings)
-        speakers.insert(0, own)
-    return speakers
+def _name(creds: Credentials) -> str:
+    return creds.account_id or "the account of INSTAGRAM_ACCESS_TOKEN"
 
 
 async def _fields(case: Case, creds: Credentials) -> set[str]:
-    """The fields that any app of this token's is subscribed to (Meta, "Subscribed apps")."""
-    answer = await patiently(lambda: _ask(case, creds, "subscribed_apps", {}))
-    apps = answer.get("data")
+    """Returns the fields that the app of this token is subscribed to (Meta, "Subscribed apps")."""
+    response = await with_retries(lambda: _call(case, creds, "subscribed_apps", {}))
+    apps = response.get("data")
     fields: set[str] = set()
     for app in apps if isinstance(apps, list) else []:
         if isinstance(app, dict) and isinstance(app.get("subscribed_fields"), list):
@@ -149,12 +140,12 @@ async def _fields(case: Case, creds: Credentials) -> set[str]:
     return fields
 
 
-async def _ask(case: Case, creds: Credentials, edge: str, query: dict[str, str]) -> dict[str, object]:
+async def _call(case: Case, creds: Credentials, edge: str, query: dict[str, str]) -> dict[str, object]:
     settings = case.settings
     graph = GraphTransport(
-        case.here.http,
+        case.services.http,
         version=settings.graph_api_version,
         instagram_url=settings.graph_instagram_url,
         facebook_url=settings.graph_facebook_url,
     )
-    return await graph.call(creds, Call("GET", ("me", edge), query), timeout_s=ASK_WITHIN_S)
+    return await graph.call(creds, Call("GET", ("me", edge), query), timeout_s=CALL_TIMEOUT_S)

@@ -1,7 +1,4 @@
-"""The check of the whole pipe: one event that means nothing to anybody, from the front door to the ledger.
-
-Knows how such an event is made, followed, and taken away again. Must not know how it is processed.
-"""
+"""The check of the whole pipeline: one test event, from the webhook to its row in `events`."""
 
 import asyncio
 import base64
@@ -12,7 +9,7 @@ from typing import Any
 
 from cli.doctor.case import Case, json_object
 from cli.doctor.finding import Finding, fail, ok, warn
-from cli.doctor.front_door import DEPLOY_AGAIN, not_ours, post_signed
+from cli.doctor.front_door import DEPLOY_AGAIN, PROTECTED, not_ours, post_signed
 from cli.doctor.qstash import CONSOLE, attempts
 from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.database import connect
@@ -21,64 +18,64 @@ from lib.qstash.publisher import conversation_key
 from lib.webhooks.parser import parse_webhook
 from lib.webhooks.payload import TEST_ENTRY_ID
 
-LAND_WITHIN_S = 20.0
-"""A cold start of each function, and one retry of QStash's."""
+PROCESSED_WITHIN_S = 20.0
+"""Enough for a cold start of each function and one retry of QStash."""
 
 POLL_S = 0.1
-POLLS_UNTIL_ASKED = 10
-"""QStash's log is asked once in so many looks at the ledger."""
+POLLS_PER_LOG = 10
+"""QStash's log is read once in so many reads of `events`."""
 
 HOPELESS = (401, 403, 404, 489)
-"""Answers of the consumer that another attempt does not change."""
+"""Answers of the consumer that a retry does not change."""
 
 
 async def whole_pipe(case: Case) -> Finding:
-    """An event of unknown kind, flagged as a test, comes through; its row is deleted again."""
+    """A test event of unknown kind is processed. Its row is deleted again."""
     body = {
         "object": "instagram",
         "entry": [{"id": TEST_ENTRY_ID, "messaging": [{"doctor": {"run": secrets.token_hex(8)}}]}],
     }
     started_ms = time.time_ns() // 1_000_000
     (event,) = parse_webhook(body, received_at=started_ms)
-    began_s = time.monotonic()
-    answer = await post_signed(case, as_meta_writes(body))
-    tally = json_object(answer) or {}
-    if answer.status_code == 503 and "failed" in tally:
+    started_s = time.monotonic()
+    response = await post_signed(case, as_meta_writes(body))
+    counts = json_object(response) or {}
+    if response.status_code == 503 and "failed" in counts:
         return fail(
-            "the webhook is answered 503: neither QStash nor the database took the event",
-            cause="The deployment reaches neither.",
-            fix="See `qstash` and `health`.",
+            "the webhook answers 503: neither QStash nor the database took the event",
+            cause="The deployment reaches neither of them.",
+            fix="See the checks `qstash` and `health`.",
         )
-    if answer.status_code != 200 or tally.get("received") != 1:
-        return not_ours(answer, WEBHOOK_PATH)
-    landed = await _landing(case, event, since_ms=started_ms)
-    if landed is None:
-        return await _explained(case, event, since_ms=started_ms)
-    took_ms = round((time.monotonic() - began_s) * 1000)
-    if landed["via"] == "direct":
+    if response.status_code != 200 or counts.get("received") != 1:
+        return not_ours(response, WEBHOOK_PATH)
+    row = await _processed_row(case, event, since_ms=started_ms)
+    if row is None:
+        return await _why_not_processed(case, event, since_ms=started_ms)
+    took_ms = round((time.monotonic() - started_s) * 1000)
+    if row["via"] == "direct":
         return warn(
-            f"the event came through in {took_ms} ms, but around QStash",
-            cause="The deployment could not publish: its QSTASH_TOKEN or QSTASH_URL, or QStash is away.",
-            fix=f"See `qstash`. {DEPLOY_AGAIN}",
+            f"the event was processed in {took_ms} ms, but not through QStash",
+            cause="The deployment could not publish: QSTASH_TOKEN or QSTASH_URL is wrong there, or QStash is down.",
+            fix=f"See the check `qstash`. {DEPLOY_AGAIN}",
         )
-    return ok(f"webhook, QStash, consumer, database in {took_ms} ms; nothing is left of it")
+    return ok(f"webhook, QStash, consumer, database in {took_ms} ms; the test event is deleted")
 
 
-async def _landing(case: Case, event: Event, *, since_ms: int) -> dict[str, Any] | None:
-    """The event's row of the ledger once it is processed, deleted by now; None where it does not come."""
+async def _processed_row(case: Case, event: Event, *, since_ms: int) -> dict[str, Any] | None:
+    """Waits for the event's row and deletes it. Returns the row, or None if it is not processed in time."""
     http, client = connect(case.settings)
-    ends_s = time.monotonic() + LAND_WITHIN_S
+    ends_s = time.monotonic() + PROCESSED_WITHIN_S
     try:
-        look = 0
+        polls = 0
         while True:
-            look += 1
-            rows = client.table("events").select("via,processed_at").eq("event_id", event.event_id)
-            found = (await rows.execute()).data
-            row = found[0] if found else None
+            polls += 1
+            query = client.table("events").select("via,processed_at").eq("event_id", event.event_id)
+            rows = (await query.execute()).data
+            row = rows[0] if rows else None
             if isinstance(row, dict) and row["processed_at"] is not None:
                 await client.table("events").delete().eq("event_id", event.event_id).execute()
                 return dict(row)
-            hopeless = look % POLLS_UNTIL_ASKED == 0 and await _last_status(case, event, since_ms) in HOPELESS
+            hopeless = polls % POLLS_PER_LOG == 0 and await _last_status(case, event, since_ms) in HOPELESS
             if hopeless or time.monotonic() > ends_s:
                 return None
             await asyncio.sleep(POLL_S)
@@ -87,63 +84,63 @@ async def _landing(case: Case, event: Event, *, since_ms: int) -> dict[str, Any]
 
 
 async def _last_status(case: Case, event: Event, since_ms: int) -> int | None:
-    logged = await attempts(case, flow_key=conversation_key(event), since_ms=since_ms)
-    statuses = (entry["responseStatus"] for entry in logged if isinstance(entry.get("responseStatus"), int))
+    entries = await attempts(case, flow_key=conversation_key(event), since_ms=since_ms)
+    statuses = (entry["responseStatus"] for entry in entries if isinstance(entry.get("responseStatus"), int))
     return next(statuses, None)
 
 
-async def _explained(case: Case, event: Event, *, since_ms: int) -> Finding:
-    """Why it was queued and not processed, by what QStash logged of it."""
-    logged = await attempts(case, flow_key=conversation_key(event), since_ms=since_ms)
-    answered = next((entry for entry in logged if isinstance(entry.get("responseStatus"), int)), None)
-    if logged and logged[0].get("state") == "DELIVERED":
+async def _why_not_processed(case: Case, event: Event, *, since_ms: int) -> Finding:
+    """Returns why the event was queued and not processed, by QStash's log."""
+    entries = await attempts(case, flow_key=conversation_key(event), since_ms=since_ms)
+    answered = next((entry for entry in entries if isinstance(entry.get("responseStatus"), int)), None)
+    if entries and entries[0].get("state") == "DELIVERED":
         return fail(
-            "the consumer took the event, but it did not reach our database",
+            "the consumer took the event, but the event did not reach our database",
             cause="The deployment writes to another project than SUPABASE_URL in .env.",
-            fix=f"Use one and the same. {DEPLOY_AGAIN}",
+            fix=f"Use the same project. {DEPLOY_AGAIN}",
         )
-    if not logged:
+    if not entries:
         return fail(
-            f"the event was queued, but QStash knows of no message to {case.settings.base_url}",
-            cause="The deployment publishes for another address (PUBLIC_URL, PRODUCTION_DOMAIN), or to another account "
-            "of Upstash.",
+            f"the event was queued, but QStash has no message to {case.settings.base_url}",
+            cause="The deployment publishes for another address (PUBLIC_URL, PRODUCTION_DOMAIN), or to another Upstash "
+            "account.",
             fix=f"Make these settings the same in .env and at the deployment. {DEPLOY_AGAIN}",
         )
     if answered is None:
-        said = f"{logged[0].get('state')}, {logged[0].get('error') or 'no answer yet'}"
+        state = f"{entries[0].get('state')}, {entries[0].get('error') or 'no answer yet'}"
         return fail(
-            f"the event was queued, but not processed within {LAND_WITHIN_S:.0f} s; QStash says: {said}",
-            cause="QStash does not reach the consumer, or has much to deliver before.",
-            fix=f"Open {case.settings.base_url} from outside; look into Upstash Console: QStash > Logs.",
+            f"the event was queued, but not processed within {PROCESSED_WITHIN_S:.0f} s; QStash says: {state}",
+            cause="QStash does not reach the consumer, or has many messages to deliver first.",
+            fix=f"Open {case.settings.base_url} from outside. Look into Upstash Console: QStash > Logs.",
         )
     status = int(answered["responseStatus"])
-    cause, fix = _of_status(status, is_ours=_is_ours(answered), base_url=case.settings.base_url)
+    cause, fix = _cause_and_fix(status, is_ours=_is_ours(answered), base_url=case.settings.base_url)
     return fail(f"the event was queued, but the consumer answers QStash {status}", cause=cause, fix=fix)
 
 
-def _of_status(status: int, *, is_ours: bool, base_url: str) -> tuple[str, str]:
-    """Cause and fix of an answer that QStash got."""
+def _cause_and_fix(status: int, *, is_ours: bool, base_url: str) -> tuple[str, str]:
+    """Returns the cause and the fix of a status that the consumer answered QStash with."""
     if status == 404:
         return (
-            f"There is no consumer at {base_url}: the base URL is another deployment's.",
-            f"Set PRODUCTION_DOMAIN (or PUBLIC_URL) to where these functions are. {DEPLOY_AGAIN}",
+            f"There is no consumer at {base_url}: the address is of another deployment.",
+            f"Set PRODUCTION_DOMAIN (or PUBLIC_URL) to the address of these functions. {DEPLOY_AGAIN}",
         )
     if status in (401, 403) and not is_ours:
         return (
-            "Vercel's Deployment Protection stands before the consumer.",
+            f"{PROTECTED} to the consumer.",
             "Set VERCEL_AUTOMATION_BYPASS_SECRET (Vercel: Project > Settings > Deployment Protection > Protection "
             f"Bypass for Automation). {DEPLOY_AGAIN}",
         )
     if status == 401:
         return (
-            "The signature does not fit: the deployment has other signing keys, or takes another address for its own.",
-            f"Copy both keys from {CONSOLE}; make PUBLIC_URL or PRODUCTION_DOMAIN the address itself. {DEPLOY_AGAIN}",
+            "The signature does not match: the deployment has other signing keys, or another address of its own.",
+            f"Copy both keys from {CONSOLE}. Set PUBLIC_URL or PRODUCTION_DOMAIN to this address. {DEPLOY_AGAIN}",
         )
-    return ("The consumer failed; its error has a code.", "See `health` and `database`; look into Vercel's logs.")
+    return ("The consumer failed.", "See the checks `health` and `database`, and Vercel's logs.")
 
 
 def _is_ours(entry: dict[str, Any]) -> bool:
-    """Whether the answer in a log entry is an error of our own: JSON, not a page to log in."""
+    """Returns whether the answer in a log entry is one of our own errors: JSON, and not a log-in page."""
     try:
         body = json.loads(base64.b64decode(str(entry.get("responseBody", ""))))
     except ValueError:

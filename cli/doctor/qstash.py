@@ -1,6 +1,6 @@
-"""The checks of QStash: its token, its signing keys, and whether the consumer takes what they sign.
+"""The checks of QStash: our token, the signing keys, and whether the consumer accepts what they sign.
 
-Knows Upstash's API (Upstash, API reference, "Signing Keys" and "Logs"). Must not know what an event holds.
+Source: Upstash, API reference, "Signing Keys" and "Logs".
 """
 
 import time
@@ -15,96 +15,99 @@ from dev.qstash.signing import SigningKeys
 from lib.qstash.publisher import CONSUMER_PATH
 
 CONSOLE = "Upstash Console: QStash > Signing Keys"
-"""Where both keys are."""
+"""The place of both keys."""
 
-URL = "Try again later, or copy QSTASH_URL from Upstash Console: QStash > Quickstart."
+URL_FIX = "Try again later, or copy QSTASH_URL from Upstash Console: QStash > Quickstart."
 
 
 async def token(case: Case) -> Finding:
-    """QStash takes our token, and signs with the keys we have."""
+    """QStash accepts our token, and signs with our keys."""
     url = case.settings.qstash_url
-    answer = await _ask(case, "/v2/keys")
-    if answer.status_code in (401, 403, 404):
+    response = await _ask(case, "/v2/keys")
+    if response.status_code in (401, 403, 404):
         return fail(
-            f"{url} answers {answer.status_code} to QSTASH_TOKEN",
-            cause="The token is of another account or region, or was reset.",
+            f"{url} answers {response.status_code} to QSTASH_TOKEN",
+            cause="The token is from another account or region, or was reset.",
             fix="Copy QSTASH_TOKEN and QSTASH_URL, which names the region: Upstash Console: QStash > Quickstart. "
             + DEPLOY_AGAIN,
         )
-    theirs = json_object(answer)
-    if answer.status_code != 200 or theirs is None:
+    keys = json_object(response)
+    if response.status_code != 200 or keys is None:
         return fail(
-            f"{url} answers {answer.status_code}", cause="QStash is away, or QSTASH_URL is not QStash's.", fix=URL
+            f"{url} answers {response.status_code}",
+            cause="QStash is down, or QSTASH_URL is not its address.",
+            fix=URL_FIX,
         )
-    return _compare(str(theirs.get("current")), str(theirs.get("next")), case)
+    return _compare(str(keys.get("current")), str(keys.get("next")), case)
 
 
 def _compare(current: str, following: str, case: Case) -> Finding:
     ours = (case.settings.qstash_current_signing_key, case.settings.qstash_next_signing_key)
     if ours == (current, following):
-        return ok(f"{case.settings.qstash_url} takes the token; both signing keys are ours")
+        return ok(f"{case.settings.qstash_url} accepts the token; both signing keys are ours")
     if current not in ours:
         return fail(
             "QStash signs with a key that is neither QSTASH_CURRENT_SIGNING_KEY nor QSTASH_NEXT_SIGNING_KEY",
-            cause="The keys are of another account or region, or were rolled twice.",
+            cause="The keys are from another account or region, or were rolled twice.",
             fix=f"Copy both from {CONSOLE}. {DEPLOY_AGAIN}",
         )
     if current == ours[1]:
         return warn(
             "QSTASH_CURRENT_SIGNING_KEY is not QStash's; its current key is our QSTASH_NEXT_SIGNING_KEY",
-            cause="The keys were rolled: the next one became the current one. It still works, the next roll will not.",
+            cause="The keys were rolled: the next key became the current one. Deliveries work until the next roll.",
             fix=f"Copy both from {CONSOLE}. {DEPLOY_AGAIN}",
         )
     return warn(
         "QSTASH_NEXT_SIGNING_KEY is not QStash's next key",
-        cause="It is not set, or is an old one. Deliveries fail as soon as the keys are rolled.",
+        cause="The setting is empty or old. Deliveries fail as soon as the keys are rolled.",
         fix=f"Copy it from {CONSOLE} > Next. {DEPLOY_AGAIN}",
     )
 
 
 async def consumer(case: Case) -> Finding:
-    """QStash can reach the consumer: it answers from outside, itself."""
+    """QStash can reach the consumer: our own function answers from outside."""
     url = case.settings.base_url + CONSUMER_PATH
     if is_loopback(url) and not is_loopback(case.settings.qstash_url):
         return fail(
             f"QStash would have to deliver to {case.settings.base_url}",
-            cause="That is this machine, which the hosted QStash can not reach.",
-            fix="Deployed: set PRODUCTION_DOMAIN, or give --url. On a laptop: a tunnel (ngrok) as PUBLIC_URL, or leave "
-            "QSTASH_URL out to use the local one.",
+            cause="That is this machine, which the hosted QStash cannot reach.",
+            fix="For a deployment, set PRODUCTION_DOMAIN or give --url. On a laptop, set PUBLIC_URL to a tunnel "
+            "(ngrok), or remove QSTASH_URL to use the local stand-in.",
         )
-    answer = await case.http.post(url, content=b"{}", headers=case.bypass)
-    if answer.status_code == 401 and error_code(answer) == "missing_signature":
-        return ok("it answers, and takes nothing unsigned")
-    return not_ours(answer, CONSUMER_PATH)
+    response = await case.http.post(url, content=b"{}", headers=case.bypass)
+    if response.status_code == 401 and error_code(response) == "missing_signature":
+        return ok("the consumer answers, and refuses what is not signed")
+    return not_ours(response, CONSUMER_PATH)
 
 
 async def consumer_keys(case: Case) -> Finding:
-    """The consumer takes what QStash signs, now and after the next roll. What is signed holds no event."""
+    """The consumer accepts what QStash signs, now and after the next roll. The signed body is no event."""
     keys = json_object(await _ask(case, "/v2/keys")) or {}
     for name, label in (("current", "QSTASH_CURRENT_SIGNING_KEY"), ("next", "QSTASH_NEXT_SIGNING_KEY")):
-        answer = await _deliver_nothing(case, SigningKeys(str(keys.get(name)), ""))
-        if error_code(answer) == "wrong_signature":
-            said = str((json_object(answer) or {})["error"].get("message"))
-            bad = fail if name == "current" else warn
-            return bad(
-                f"the consumer answers 401 to what QStash's {name} key signs: {said}",
-                cause=f"The deployment has another {label}, or takes another address than {case.settings.base_url} "
-                "for its own (PUBLIC_URL, PRODUCTION_DOMAIN).",
-                fix=f"Copy both keys from {CONSOLE}; make the address the one QStash is given. {DEPLOY_AGAIN}",
+        response = await _deliver_no_event(case, SigningKeys(str(keys.get(name)), ""))
+        if error_code(response) == "wrong_signature":
+            message = str((json_object(response) or {})["error"].get("message"))
+            # The next key signs nothing yet.
+            finding = fail if name == "current" else warn
+            return finding(
+                f"the consumer answers 401 to a delivery with QStash's {name} key: {message}",
+                cause=f"The deployment has another {label}, or another address than {case.settings.base_url} "
+                "(PUBLIC_URL, PRODUCTION_DOMAIN).",
+                fix=f"Copy both keys from {CONSOLE}. Use one address in .env and at the deployment. {DEPLOY_AGAIN}",
             )
-        if error_code(answer) != "invalid_payload":
-            return not_ours(answer, CONSUMER_PATH)
-    return ok("the consumer takes what QStash signs with either key")
+        if error_code(response) != "invalid_payload":
+            return not_ours(response, CONSUMER_PATH)
+    return ok("the consumer accepts deliveries with either key")
 
 
-async def _deliver_nothing(case: Case, keys: SigningKeys) -> httpx.Response:
+async def _deliver_no_event(case: Case, keys: SigningKeys) -> httpx.Response:
     url, body = case.settings.base_url + CONSUMER_PATH, b"{}"
     headers = {**case.bypass, "Upstash-Signature": keys.sign(url=url, body=body, now_s=time.time())}
     return await case.http.post(url, content=body, headers=headers)
 
 
 async def attempts(case: Case, *, flow_key: str, since_ms: int) -> list[dict[str, Any]]:
-    """QStash's log of the messages to the consumer under one flow-control key, newest first; [] where it has none."""
+    """Returns QStash's log entries for the consumer and one flow-control key, newest first, or [] without any."""
     query = {"url": case.settings.base_url + CONSUMER_PATH, "fromDate": str(since_ms)}
     logged = (json_object(await _ask(case, "/v2/logs", query)) or {}).get("logs")
     entries = logged if isinstance(logged, list) else []

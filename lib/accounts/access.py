@@ -3,7 +3,7 @@
 The functions take the stored token and the settings, and do no I/O.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -21,6 +21,19 @@ class Account(Model):
     app_scoped_id: str | None
     username: str | None
     login_flavour: LoginFlavour
+
+
+class AccountToken(Model):
+    """An account with a stored token."""
+
+    account_id: str
+    state: str
+    token: StoredToken
+
+    @property
+    def is_active(self) -> bool:
+        """Returns whether the account may send."""
+        return self.state == "active"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,18 @@ def access_to(account_id: str, stored: StoredToken | None, settings: Settings) -
     if env_token_for(settings) in ("", account_id):
         return credentials(account_id, settings.instagram_access_token, settings.instagram_login_flavour, settings)
     return NoAccess("no_access_token", "the account has no stored token, and INSTAGRAM_ACCESS_TOKEN is not for it")
+
+
+def usable_credentials(accounts: Sequence[AccountToken], settings: Settings) -> list[Credentials]:
+    """Returns the tokens that calls can be made with: the environment's first, then those of active accounts.
+
+    The environment's token is left out if its account has a stored token.
+    """
+    accesses = [access_to(account.account_id, account.token, settings) for account in accounts if account.is_active]
+    env_account = env_token_for(settings)
+    if env_account is not None and env_account not in (account.account_id for account in accounts):
+        accesses.insert(0, access_to(env_account, None, settings))
+    return [access for access in accesses if not isinstance(access, NoAccess)]
 
 
 def env_token_for(settings: Settings) -> str | None:

@@ -7,8 +7,8 @@ import asyncio
 import time
 from typing import Literal, TypeAlias
 
-from lib.accounts.access import NoAccess, access_to
-from lib.accounts.store import AccountStore, AccountToken, ExpiringToken
+from lib.accounts.access import AccountToken, NoAccess, access_to
+from lib.accounts.store import AccountStore, ExpiringToken
 from lib.accounts.tokens import seal
 from lib.core import log
 from lib.core.deadline import Deadline

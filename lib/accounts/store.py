@@ -1,6 +1,6 @@
 """Our accounts and their encrypted tokens in the database: calls the functions of `…_accounts.sql`."""
 
-from lib.accounts.access import Account
+from lib.accounts.access import Account, AccountToken
 from lib.accounts.tokens import StoredToken
 from lib.core import log
 from lib.core.model import Model
@@ -18,14 +18,6 @@ class ListedAccount(Account):
     has_token: bool
     token_age_days: int | None
     days_left: int | None
-
-
-class AccountToken(Model):
-    """An account with a stored token."""
-
-    account_id: str
-    state: str
-    token: StoredToken
 
 
 class ExpiringToken(Model):

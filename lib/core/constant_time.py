@@ -4,9 +4,9 @@ import hmac
 from collections.abc import Sequence
 
 
-def same(given: str, expected: str) -> bool:
+def same(value: str, expected: str) -> bool:
     """Returns whether both are equal. The time does not depend on where they differ."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
+    return hmac.compare_digest(value.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
 def hmac_sha256(data: bytes, secret: str) -> bytes:

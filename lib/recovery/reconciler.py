@@ -50,10 +50,10 @@ class Reconciler:
         Raises the database's errors; the sends that are found stay marked.
         """
         conversations = await self._store.take_unknown(older_than_s=OLDER_THAN_S, limit=MOST_SENDS)
-        found = 0
+        settled = 0
         for _, of_account in groupby(conversations, key=lambda conversation: conversation.account_id):
-            found += await self._search_account(list(of_account), deadline)
-        return found
+            settled += await self._search_account(list(of_account), deadline)
+        return settled
 
     async def _search_account(self, conversations: Sequence[UnknownSendConversation], deadline: Deadline) -> int:
         account_id, token = conversations[0].account_id, conversations[0].token
@@ -61,7 +61,7 @@ class Reconciler:
         if isinstance(access, NoAccess):
             _log.warning("Unknown sends not looked for", account_id=account_id, code=access.code)
             return 0
-        found = 0
+        settled = 0
         for index, conversation in enumerate(conversations):
             await asyncio.sleep(PAUSE_S if index > 0 else 0)
             if deadline.left_s() < CALL_TIMEOUT_S:
@@ -75,8 +75,8 @@ class Reconciler:
                 if verdict.retryable or verdict.account_stop:
                     break  # the next conversation of the account would fail in the same way
                 continue
-            found += await self._store.settle(conversation, messages)
-        return found
+            settled += await self._store.settle(conversation, messages)
+        return settled
 
     async def _messages(self, access: Credentials, conversation: UnknownSendConversation) -> list[ConversationMessage]:
         """Returns the messages of `conversation` that the account sent."""

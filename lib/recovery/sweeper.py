@@ -59,7 +59,7 @@ async def sweep(
     """Does one run. Raises the database's errors; the steps that are done stay done."""
     started_s = time.monotonic()
     sends, letters = await store.expire_sends(), await store.close_letters()
-    found = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
+    found_sends = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
     counts: Counter[str] = Counter()
     done = False
     while not done and counts["taken"] < MOST_EVENTS and deadline.left_s() > PAGE_S:
@@ -74,7 +74,7 @@ async def sweep(
         failed=counts["failed"] + counts["rejected"],
         unreadable=counts["unreadable"],
         expired_sends=sends.expired,
-        found_sends=found,
+        found_sends=found_sends,
         unknown_sends_for_a_day=sends.unknown_for_a_day,
         done=done,
     )

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import psycopg
 
-from cli.patience import patiently
-from cli.redriving import Tally, work_off
+from cli.dead_letters.work import Tally, work_off
+from cli.retries import with_retries
 from dev.later import an_hour_passes
 from dev.stack import Stack, StackError, keys
 from lib.container import Container
@@ -48,7 +48,7 @@ async def recover(stack: Stack, here: Container, meta: Meta, watch: Watch, say: 
         await asyncio.to_thread(_an_hour_passes, stack)
         await _sweep(stack)
         await quiet(stack, meta, watch)
-        await patiently(here.redriver.find_lost)
+        await with_retries(here.redriver.find_lost)
         await _replay(here)
         await quiet(stack, meta, watch)
 

@@ -242,11 +242,11 @@ def test_with_the_wrong_key_a_check_says_so_and_changes_nothing(world: World, mo
 def test_a_refresh_by_hand_does_what_the_cron_job_does(world: World) -> None:
     connect(world, FIRST, token=dead_token_of(FIRST))
     connect(world, SECOND)
-    assert lines(run(world, "refresh")) == ["0 refreshed, 0 failed, 0 to expire."]
+    assert lines(run(world, "refresh")) == ["0 refreshed, 0 failed, 0 expire soon."]
     world.db.execute("update account_tokens set issued_at = now() - interval '40 days'")
     done = run(world, "refresh")
     assert done.exit_code == 1
-    assert lines(done) == ["1 refreshed, 1 failed, 0 to expire.", f"{FIRST} FAILED graph_token_invalid"]
+    assert lines(done) == ["1 refreshed, 1 failed, 0 expire soon.", f"{FIRST} FAILED graph_token_invalid"]
 
 
 def test_the_command_is_part_of_the_laptops_command_line() -> None:

@@ -332,7 +332,7 @@ def test_many_are_discarded_only_after_a_yes(world: World) -> None:
     assert run(world, "discard", "--all", stdin="n\n").exit_code == 1
     assert states(world) == ["open", "open"]
     done = run(world, "discard", "--all", stdin="y\n")
-    assert "Discard 2 dead letters, for good?" in done.stdout
+    assert "Discard 2 dead letters for good?" in done.stdout
     assert (states(world), dlq(world)) == (["discarded", "discarded"], [])
     assert run(world, "retry", "--all").stdout == "No dead letters.\n"
     assert world.count("messages") == 0
@@ -355,13 +355,13 @@ def test_an_entry_of_qstash_whose_callback_never_came_is_found_and_replayed(worl
     world.db.execute("delete from dead_letters")
     done = run(world, "find-lost")
     assert done.exit_code == 1
-    assert "1 without a letter, kept now" in done.stdout
+    assert "1 without a letter, stored now" in done.stdout
     found = world.row("select * from dead_letters")
     same = ("source_message_id", "dlq_id", "event_id", "kind", "account_id", "url", "status", "error_code", "event",
             "max_retries", "first_tried_at", "state")  # fmt: skip
     assert {name: found[name] for name in same} == {name: lost[name] for name in same}
     again = run(world, "find-lost")
-    assert (again.exit_code, "0 without a letter, kept now; 1 with an open one" in again.stdout) == (0, True)
+    assert (again.exit_code, "0 without a letter, stored now; 1 with an open letter" in again.stdout) == (0, True)
     assert counts(run(world, "retry", "--all")) == {"queued": 1}
     world.settle()
     assert (world.count("messages"), dlq(world)) == (1, [])
@@ -371,7 +371,7 @@ def test_entries_on_many_pages_are_found(world: World) -> None:
     for start in range(0, 150, 50):
         poison(world, *(f"m{number:03}" for number in range(start, start + 50)))
     world.db.execute("delete from dead_letters")
-    assert "150 without a letter, kept now" in run(world, "find-lost").stdout
+    assert "150 without a letter, stored now" in run(world, "find-lost").stdout
     assert world.count("dead_letters") == 150
 
 
@@ -380,7 +380,7 @@ def test_entries_whose_letter_is_closed_are_deleted(world: World) -> None:
     world.db.execute("update dead_letters set state = 'discarded'")
     done = run(world, "find-lost")
     assert (done.exit_code, dlq(world), states(world)) == (0, [], ["discarded"])
-    assert "1 over, deleted now" in done.stdout
+    assert "1 done, deleted now" in done.stdout
 
 
 def test_entries_of_somebody_who_was_erased_are_deleted_and_not_kept(world: World) -> None:
@@ -425,7 +425,7 @@ def test_what_was_recorded_and_never_finished_is_shown(world: World) -> None:
     world.graph_fault("send", "429")
     with world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(message("price gardenia", mid="one")))
-    assert "Recorded and never finished: 0." in run(world, "find-lost").stdout, "it is young"
+    assert "Recorded and not finished: 0." in run(world, "find-lost").stdout, "it is young"
     world.db.execute("update events set recorded_at = recorded_at - interval '1 hour'")
     done = run(world, "find-lost")
     assert done.exit_code == 1

@@ -61,7 +61,7 @@ def test_a_person_is_counted_then_erased_and_the_code_shows_it(world: World, era
 
 def test_the_address_of_the_state_is_where_people_reach_the_functions(world: World, erase: Erase) -> None:
     done = erase("--contact", CONTACT)
-    address = re.search(r"^Its state: (\S+)$", done.stdout, re.M)
+    address = re.search(r"^State of the request: (\S+)$", done.stdout, re.M)
     assert address
     if "shop.example" in address[1]:
         assert address[1] == f"https://shop.example/api/privacy/deletion-status?code={code_in(done)}"
@@ -98,7 +98,7 @@ def test_an_account_is_not_erased_without_a_yes(world: World, erase: Erase, answ
     world.deliver(webhook(message("hydrangea")))
     done = erase("--account", ACCOUNT, stdin=answer)
     assert done.exit_code == 1
-    assert f"Erase all of the account {ACCOUNT}, for good?" in done.output
+    assert f"Erase all data of the account {ACCOUNT} for good?" in done.output
     assert world.count("messages") == 1
     assert world.count("erasures") == 0
 

@@ -1,4 +1,4 @@
-"""`python -m cli replay`: an archive as older code left it, read again by the code of today."""
+"""`python -m cli replay`: an archive as older code left it is reprocessed by the code of today."""
 
 import re
 import threading
@@ -17,8 +17,8 @@ from psycopg.types.json import Jsonb
 from rich.console import Console
 
 from cli.main import cli
-from cli.replay_report import progress
-from cli.replaying import Tally
+from cli.replay.report import progress
+from cli.replay.reprocess import Tally
 from dev.send.samples import SAMPLES
 from dev.stack.ports import free_port
 from lib.archive import store as archive_store
@@ -511,7 +511,7 @@ def test_an_error_that_passes_is_outlasted(world: World) -> None:
 
 
 def test_an_error_that_does_not_pass_is_counted_after_a_while(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.retries.FIRST_PAUSE_S", 0.001)
     world.deliver(webhook(message("hello")))
     as_unknown(world, "true")
     bad = world.row("select event_id from events")["event_id"]
@@ -540,7 +540,7 @@ def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
 
 def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     port = free_port()
-    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.retries.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_URL", f"http://127.0.0.1:{port}")
     done = replay()
     assert done.exit_code == 1
@@ -549,11 +549,11 @@ def test_where_nothing_answers_one_sentence_says_what_to_do(monkeypatch: pytest.
 
 
 def test_a_key_that_is_refused_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cli.patience.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.retries.FIRST_PAUSE_S", 0.001)
     monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_of_somebody_else")
     done = replay()
     assert done.exit_code == 1
-    assert "Error: The archive can not be read: " in done.stderr
+    assert "Error: The archive cannot be read: " in done.stderr
     assert "somebody" not in done.output
 
 
@@ -614,9 +614,9 @@ def test_progress_is_said_now_and_then_where_there_is_no_terminal(world: World) 
     world.deliver(webhook(*[message(f"line {n}") for n in range(25)]))
     as_unknown(world, "true")
     world.db.execute("delete from messages")
-    lines = [line for line in replay().stderr.splitlines() if "read again" in line]
+    lines = [line for line in replay().stderr.splitlines() if "reprocessed" in line]
     assert len(lines) == 10
-    assert lines[-1] == "25 of 25 read again, 0 improved, 25 reclassified"
+    assert lines[-1] == "25 of 25 reprocessed, 0 improved, 25 reclassified"
 
 
 def test_an_event_that_came_after_they_were_counted_does_not_upset_the_progress() -> None:

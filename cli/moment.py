@@ -1,7 +1,4 @@
-"""Moments on the command line: a date, a date and time, or an age.
-
-Pure but for the clock. Must not know what a moment is for.
-"""
+"""A moment as an option: a date, a date and time, or an age."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -18,7 +15,7 @@ class Moment(click.ParamType[datetime]):
     name = "moment"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Without an offset a time is UTC's, as everywhere in the database."""
+        """Returns the moment. A time without an offset is UTC, as in the database."""
         if isinstance(value, datetime):
             return value
         text = str(value)

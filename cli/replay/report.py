@@ -1,7 +1,4 @@
-"""How a replay is shown: a bar while it runs, a table when it is over.
-
-Knows terminals. Must not know how the counts come about.
-"""
+"""How a replay is shown: a progress bar while it runs, and a table at the end."""
 
 import contextlib
 from collections import Counter
@@ -12,48 +9,46 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from cli.replaying import Tally
+from cli.failures import show_failures
+from cli.replay.reprocess import Tally
 from lib.archive.store import ReprocessOutcome
 
-LISTED = 50
-"""Failed events that are listed one by one; more of them have one cause."""
-
 MEANINGS = {
-    ReprocessOutcome.UNCHANGED: "nothing new in them",
-    ReprocessOutcome.IMPROVED: "the same kind, better understood",
-    ReprocessOutcome.RECLASSIFIED: "another kind than before",
-    ReprocessOutcome.ERASED: "of people erased since; they go",
-    ReprocessOutcome.MISSING: "past retention, nothing to read",
+    ReprocessOutcome.UNCHANGED: "nothing new",
+    ReprocessOutcome.IMPROVED: "the same kind, with more fields",
+    ReprocessOutcome.RECLASSIFIED: "a new kind",
+    ReprocessOutcome.ERASED: "the person was erased since; deleted",
+    ReprocessOutcome.MISSING: "past retention, no raw item",
 }
 
 
 @contextlib.contextmanager
 def progress(console: Console, total: int, tally: Tally) -> Iterator[Callable[[], None]]:
-    """Shows how far a replay of `total` events has come each time it is called; a line a tenth without a terminal."""
+    """Yields a function to call after each event. Without a terminal it prints a line for each tenth of the events."""
     if not console.is_terminal or console.is_dumb_terminal:
         done = 0
 
-        def say() -> None:
+        def print_tenth() -> None:
             nonlocal done
             done += 1
             if total and done * 10 // total > (done - 1) * 10 // total:
-                console.print(f"{done} of {total} read again, {_summary(tally)}")
+                console.print(f"{done} of {total} reprocessed, {_summary(tally)}")
 
-        yield say
+        yield print_tenth
         return
     columns = (
-        TextColumn("{task.completed:.0f} of {task.total:.0f} read again"),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} reprocessed"),
         BarColumn(bar_width=24, complete_style="green", finished_style="green"),
         TextColumn("{task.description}"),
         TimeRemainingColumn(compact=True),
     )
-    with Progress(*columns, console=console) as shown:
-        task = shown.add_task("", total=total)
-        yield lambda: shown.update(task, advance=1, description=_summary(tally))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.update(task, advance=1, description=_summary(tally))
 
 
 def show(console: Console, tally: Tally, *, dry_run: bool) -> None:
-    """The counts, then what failed."""
+    """Prints the counts, and then the failures."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("outcome", no_wrap=True)
     table.add_column("events", justify="right", no_wrap=True)
@@ -63,14 +58,11 @@ def show(console: Console, tally: Tally, *, dry_run: bool) -> None:
         if outcome is ReprocessOutcome.RECLASSIFIED:
             for (before, after), count in sorted(tally.moved.items()):
                 table.add_row(f"  {before} → {after}", str(count), "")
-    table.add_row(Text("failed", "red" if tally.failed else ""), str(len(tally.failed)), "as they were before")
+    table.add_row(Text("failed", "red" if tally.failed else ""), str(len(tally.failed)), "not changed")
     for code, count in sorted(Counter(tally.failed.values()).items()):
         table.add_row(f"  {code}", str(count), "")
     console.print(table)
-    for event_id, code in list(tally.failed.items())[:LISTED]:
-        console.print(Text(f"failed: {event_id}  {code}"), soft_wrap=True)
-    if len(tally.failed) > LISTED:
-        console.print(f"and {len(tally.failed) - LISTED} more")
+    show_failures(console, tally.failed)
     if dry_run:
         console.print("A dry run: nothing was changed.")
 

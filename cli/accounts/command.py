@@ -1,0 +1,163 @@
+"""`python -m cli accounts`: the command line. No command ever shows a token."""
+
+import sys
+from collections.abc import Sequence
+from typing import cast, get_args
+
+import click
+
+from cli.accounts.check import CALL_TIMEOUT_S, check_all
+from cli.examples import examples
+from cli.project import on_project
+from cli.retries import or_exit
+from dev.stack.config import StackConfig
+from dev.stack.options import stack_options
+from lib.accounts.access import Account, account_of, credentials
+from lib.accounts.refresh import Refresher, Report
+from lib.accounts.store import ListedAccount
+from lib.accounts.tokens import seal
+from lib.container import Container
+from lib.core.deadline import Deadline
+from lib.core.settings import LoginFlavour
+from lib.errors.exceptions import BadConfiguration
+
+REFRESH_WITHIN_S = 600.0
+INSTAGRAM_LIFE_DAYS = 60
+"""The life of a token of Instagram Login (Meta, "Long-lived access tokens")."""
+
+HEADINGS = ("ACCOUNT", "OTHER ID", "USERNAME", "LOG-IN", "STATE", "TOKEN")
+
+
+@click.group(epilog=examples("accounts list", "accounts add"))
+def accounts() -> None:
+    """Manage the Instagram accounts and their tokens, in the local stack or the hosted project that .env names.
+
+    Tokens are stored encrypted with TOKEN_ENCRYPTION_KEY, which must be the deployment's own key. A token is never
+    shown.
+    """
+
+
+@accounts.command(epilog=examples("accounts add", "accounts add --flavour facebook --token-stdin < page-token"))
+@click.option(
+    "--flavour",
+    type=click.Choice(get_args(LoginFlavour)),
+    help="The log-in that issued the token. Default: INSTAGRAM_LOGIN_FLAVOUR.",
+)
+@click.option("--token-stdin", is_flag=True, help="Read the token from the standard input.")
+@click.option(
+    "--expires-in-days",
+    type=click.IntRange(1, 10_000),
+    help=f"The days until the token expires. Default: {INSTAGRAM_LIFE_DAYS}; a Page token does not expire.",
+)
+@stack_options
+def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_in_days: int | None) -> None:
+    """Add an account, or give it a new token. Its sends start again.
+
+    Meta says whose token it is. The command asks for the token, or reads it from the standard input. The token is not
+    an argument, because an argument stays in the shell's history.
+    """
+    token = (sys.stdin.readline() if token_stdin else click.prompt("Access token", hide_input=True)).strip()
+    if not token:
+        raise click.UsageError("The token is empty.")
+
+    async def add_account(services: Container) -> Account:
+        return await _add(services, token, cast("LoginFlavour | None", flavour), expires_in_days)
+
+    account = on_project(config, add_account, calls_meta=True)
+    click.echo(f"Added {account.account_id} ({account.username or 'no username'}, {account.login_flavour}), ", nl=False)
+    click.echo(f"known in some payloads as {account.app_scoped_id}.")
+
+
+async def _add(services: Container, token: str, flavour: LoginFlavour | None, life_days: int | None) -> Account:
+    settings = services.settings
+    flavour = flavour or settings.instagram_login_flavour
+    anonymous = credentials("", token, flavour, settings)  # whose token it is, the answer says
+    me = await or_exit(lambda: services.graph.me(anonymous, CALL_TIMEOUT_S), "Meta did not say whose token it is")
+    account = account_of(me, flavour)
+    if account is None:
+        raise click.ClickException("The token is for no professional Instagram account, or for a Page without one.")
+    try:
+        ciphertext = seal(token, account_id=account.account_id, keys=settings.token_encryption_keys)
+    except BadConfiguration as error:
+        raise click.ClickException(str(error)) from None
+    days = life_days or (INSTAGRAM_LIFE_DAYS if flavour == "instagram" else None)
+    await or_exit(
+        lambda: services.accounts.save(account, ciphertext=ciphertext, life_days=days), "The token was not stored"
+    )
+    return account
+
+
+@accounts.command("list", epilog=examples("accounts list"))
+@stack_options
+def list_(config: StackConfig) -> None:
+    """List the accounts, their states, and the age of their tokens."""
+
+    async def list_accounts(services: Container) -> list[ListedAccount]:
+        return await or_exit(services.accounts.listed, "The accounts cannot be read")
+
+    listed = on_project(config, list_accounts)
+    if not listed:
+        click.echo("No accounts. `python -m cli accounts add` adds one.")
+        return
+    _show([HEADINGS, *map(_row, listed)])
+
+
+def _row(account: ListedAccount) -> Sequence[str]:
+    state = f"{account.state} ({account.state_code})" if account.state_code else account.state
+    return (
+        account.account_id,
+        account.app_scoped_id or "-",
+        account.username or "-",
+        account.login_flavour,
+        state,
+        _token(account),
+    )
+
+
+def _token(account: ListedAccount) -> str:
+    if not account.has_token:
+        return "none"
+    age = f"{account.token_age_days} d old"
+    if account.days_left is None:
+        return f"{age}, does not expire"
+    return f"{age}, {account.days_left} d left" if account.days_left >= 0 else f"{age}, expired"
+
+
+@accounts.command(epilog=examples("accounts check"))
+@stack_options
+def check(config: StackConfig) -> None:
+    """Ask Meta about every account: does its token work, are its ids right, when does the token expire?
+
+    A dead token stops the sends of its account. A token that works again starts them. A token that is encrypted with an
+    older key of TOKEN_ENCRYPTION_KEY is encrypted with the first key, so that you can remove the older one. The exit
+    status is 1 if an account needs a person.
+    """
+    findings = on_project(config, check_all, calls_meta=True)
+    _show([(finding.account_id, "BAD" if finding.is_bad else "ok", finding.text) for finding in findings])
+    if not findings:
+        click.echo("No accounts. `python -m cli accounts add` adds one.")
+    sys.exit(1 if any(finding.is_bad for finding in findings) else 0)
+
+
+@accounts.command(epilog=examples("accounts refresh"))
+@stack_options
+def refresh(config: StackConfig) -> None:
+    """Refresh the tokens that are due, as the daily cron job does. The exit status is 1 if a refresh failed."""
+
+    async def refresh_due(services: Container) -> Report:
+        refresher = Refresher(services.settings, accounts=services.accounts, graph=services.graph)
+        deadline = Deadline.after(REFRESH_WITHIN_S)
+        return await or_exit(lambda: refresher.run(deadline=deadline), "Nothing was refreshed")
+
+    report = on_project(config, refresh_due, calls_meta=True)
+    click.echo(f"{report.refreshed} refreshed, {len(report.failed)} failed, {len(report.expiring)} expire soon.")
+    _show([(failure.account_id, "FAILED", failure.code) for failure in report.failed])
+    _show([(expiring.account_id, "EXPIRES", f"{expiring.days_left} d left") for expiring in report.expiring])
+    sys.exit(1 if report.failed else 0)
+
+
+def _show(rows: Sequence[Sequence[str]]) -> None:
+    """Prints the rows in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
