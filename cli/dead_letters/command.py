@@ -187,6 +187,7 @@ def _work_off(
             await work_off(services.dead_letters, chosen, treatment, tally, tick)
 
     try:
+        # Direct processing may send replies, and those go to the real Meta.
         on_project(_with_qstash(config), work, calls_meta=True)
     finally:
         # Also after Ctrl-C: what is done is done.

@@ -46,6 +46,7 @@ async def examine(case: Case, show: Show) -> dict[str, Finding]:
         show(name, finding)
         return finding
 
+    # Every task exists before the first one runs, so that each can wait for the checks it needs.
     tasks.update({name: asyncio.create_task(work(name, check)) for name, check in CHECKS.items()})
     try:
         return {name: await task for name, task in tasks.items()}

@@ -31,6 +31,7 @@ HOPELESS = (401, 403, 404, 489)
 
 async def whole_pipe(case: Case) -> Finding:
     """A test event of unknown kind is processed. Its row is deleted again."""
+    # The entry id marks the event as a test. No parser knows its key, so nothing but a row comes of it.
     body = {
         "object": "instagram",
         "entry": [{"id": TEST_ENTRY_ID, "messaging": [{"doctor": {"run": secrets.token_hex(8)}}]}],

@@ -100,6 +100,7 @@ class Refresher:
             await self._accounts.stop(account.account_id, verdict, failed=account.token)
             return Failure(account_id=account.account_id, code=verdict.code)
         ciphertext = seal(token, account_id=account.account_id, keys=self._settings.token_encryption_keys)
+        # Only if the refreshed token is still the stored one: a person may have added a newer one meanwhile.
         replaced = await self._accounts.replace_token(
             account.account_id, replaced=account.token, ciphertext=ciphertext, life_s=life_s
         )

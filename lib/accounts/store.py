@@ -38,6 +38,7 @@ class AccountStore:
         await self._database.rpc(
             "save_account",
             {
+                # A `ListedAccount` has more fields than the SQL function takes.
                 "p_account": account.model_dump(include=set(Account.model_fields)),
                 "p_ciphertext": ciphertext,
                 "p_life_days": life_days,

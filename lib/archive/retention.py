@@ -41,6 +41,7 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
     while not done and deadline.left_s() > 0:
         step = await archive.expire_raw(before=before, limit=STEP)
         expired += step
+        # Only 0 is the end: a step skips locked rows, so it can empty fewer rows than are due.
         done = step == 0
     _log.info(
         "Raw items expired",

@@ -54,6 +54,7 @@ class ArchiveStore:
     async def page(self, selection: Selection, *, after: ArchivedEvent | None) -> list[ArchivedEvent]:
         """Returns the next `PAGE_SIZE` events that have their raw item, oldest first, or [] at the end."""
         parameters = _parameters(selection) | {"p_limit": PAGE_SIZE}
+        # A page begins after a row, and not at a number, so that a change in between does not shift it.
         if after is not None:
             parameters |= {"p_after_at": after.recorded_at.isoformat(), "p_after_id": after.event_id}
         return read_answer(await self._database.rpc("read_archive", parameters), list[ArchivedEvent])

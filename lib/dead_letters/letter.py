@@ -95,6 +95,7 @@ def is_redacted(entry: "DlqMessage") -> bool:
 def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
     """Returns the dead letter of an event that direct processing refused for good. QStash never had it."""
     return {
+        # QStash gave no id. The prefix keeps this id apart from those of QStash.
         "source_message_id": f"direct:{event.event_id}",
         "status": verdict.status,
         "error_code": verdict.code,

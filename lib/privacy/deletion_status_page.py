@@ -117,6 +117,7 @@ _PRIVATE = {
 }
 """The code is in the address, so the address must reach no search index and no log of another site."""
 
+# No script may run, and nothing may be loaded. The style is allowed by its hash.
 _POLICY = (
     f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -120,6 +120,7 @@ async def look_up(erasures: ErasureStore, code: str, *, deadline: Deadline) -> L
 
 def code_of(request: SignedRequest, secret: str, *, now: datetime) -> str:
     """Returns the confirmation code of a request: the same if Meta repeats the request, and not to be guessed."""
+    # The time is in it, so that a later request of the same person gets a code of its own.
     identity = f"erasure {request.user_id} {_issued_at(request, now).timestamp():.0f}"
     return _code(hmac_sha256(identity.encode(), secret)[:_CODE_BYTES])
 

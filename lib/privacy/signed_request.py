@@ -78,6 +78,7 @@ def read_signed(payload: str) -> SignedRequest:
         content = SignedPayload.model_validate_json(_decode(payload) or b"")
     except ValidationError:
         raise InvalidPayload(None, "the signed payload is not what Meta signs, or names no user_id") from None
+    # The signature was checked as this algorithm, so a payload that names another one is not trusted.
     if content.algorithm.upper() != _ALGORITHM:
         raise InvalidPayload("$.algorithm", f"is not {_ALGORITHM}")
     user_id = str(content.user_id)
@@ -87,6 +88,7 @@ def read_signed(payload: str) -> SignedRequest:
 
 
 def _bytes(encoded: str) -> bytes:
+    # A lone surrogate must not raise: such text is only not signed by us.
     return encoded.encode("utf-8", "surrogatepass")
 
 
