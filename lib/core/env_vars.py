@@ -1,6 +1,6 @@
 """The environment variables of the functions: which are needed, what the others default to, where to get each.
 
-Plain values, the one list of them: the README's table and `.env.example` are held against it by a test.
+A test compares docs/settings.md and `.env.example` with this list.
 """
 
 NEEDED = (
