@@ -14,7 +14,7 @@ PAGE_SIZE = 100
 """Letters a page; as many as QStash shows at a time."""
 
 Closed: TypeAlias = Literal["replayed", "discarded"]
-State: TypeAlias = Literal["open", "replayed", "discarded"]
+State: TypeAlias = Literal["open", "replayed", "discarded", "superseded"]
 
 
 class DeadLetter(Model):

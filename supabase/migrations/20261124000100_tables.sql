@@ -1,13 +1,55 @@
--- The tables of the Instagram ingestion pipeline.
+-- The tables, whole: every column, every index, every state.
 --
--- Two kinds of state live here. `events` is the ledger: one row an event id, written once, and the proof
--- that an event has taken effect. Everything else is what the events add up to, and each rule by which it
--- adds up is commutative and idempotent, so that order and repetition of delivery do not matter.
+-- There are two kinds of state. `events` is the ledger: one row an event id, and the proof that the event has taken
+-- effect. All other tables hold what the events add up to. Each rule of adding up is commutative and idempotent, so
+-- the order and the repetition of deliveries do not matter (…_merge_rules.sql).
 --
--- Times are `timestamptz`; Instagram's milliseconds are converted on the way in (ingestion.from_ms).
+-- Times are `timestamptz`. Instagram's milliseconds are converted on the way in (ingestion.from_ms).
 
 create schema if not exists ingestion;
 comment on schema ingestion is 'Helpers of the public functions. Not exposed through PostgREST.';
+
+-- The states. Each comment lists the values and their meaning.
+
+create domain ingestion.account_state as text check (value in ('active', 'needs_reauth', 'stopped'));
+comment on domain ingestion.account_state is
+    'active: sends leave. '
+    'needs_reauth: the token is dead, or the owner removed the app; no send leaves until the owner logs in again. '
+    'stopped: Meta, or the owner, does not let us send. '
+    'Ingestion goes on in all three.';
+
+create domain ingestion.profile_state as text check (value in ('pending', 'complete', 'unavailable'));
+comment on domain ingestion.profile_state is
+    'pending: not fetched yet. complete: fetched. unavailable: Meta refused to show the person (unavailable_code).';
+
+create domain ingestion.effect_state as text
+    check (value in ('planned', 'claimed', 'sending', 'sent', 'failed', 'unknown', 'skipped'));
+comment on domain ingestion.effect_state is
+    'planned: owed, and free to be claimed (from not_before on). '
+    'claimed: a worker holds the lease; nothing has left. '
+    'sending: the message may be on its way to Meta; written before it leaves. '
+    'sent: it left, and mid says as what. '
+    'failed: it was refused for good (error_code). '
+    'unknown: it may have reached Meta; it is never sent again by itself, and its echo or the conversation settles it. '
+    'skipped: it was decided not to send it (error_code: dry_run, outside_window, account_stopped, …).';
+
+create domain ingestion.effect_kind as text check (value in ('dm', 'private_reply', 'next_phase'));
+comment on domain ingestion.effect_kind is
+    'dm: a direct message. private_reply: the one direct message that a comment may be answered with. '
+    'next_phase: the event itself, handed on to the receiver of the user.';
+
+create domain ingestion.letter_state as text check (value in ('open', 'replayed', 'discarded', 'superseded'));
+comment on domain ingestion.letter_state is
+    'open: somebody has to look at it; an event has one open letter at most. '
+    'replayed: the event was sent again, or has come through since. '
+    'discarded: a person gave the event up. '
+    'superseded: a newer letter of the same event took its place.';
+
+create domain ingestion.erasure_state as text check (value in ('pending', 'done'));
+comment on domain ingestion.erasure_state is 'pending: rows may be left. done: nothing is left.';
+
+create domain ingestion.direction as text check (value in ('inbound', 'outbound'));
+comment on domain ingestion.direction is 'inbound: the person did it. outbound: the account did it.';
 
 -- Our Instagram professional accounts. A row is not needed for ingestion, only for sending and for state.
 create table public.accounts (
@@ -15,14 +57,28 @@ create table public.accounts (
     app_scoped_id    text unique,
     username         text,
     login_flavour    text not null default 'instagram' check (login_flavour in ('instagram', 'facebook')),
-    state            text not null default 'active' check (state in ('active', 'needs_reauth', 'stopped')),
+    state            ingestion.account_state not null default 'active',
     state_code       text,
     state_changed_at timestamptz,
     created_at       timestamptz not null default now()
 );
 comment on column public.accounts.account_id is 'The professional account id, as in entry.id of a webhook.';
-comment on column public.accounts.app_scoped_id is 'The id Instagram Login gives the same account; some payloads carry it instead.';
-comment on column public.accounts.state is 'needs_reauth: the token is dead. stopped: Meta restricted the account. Ingestion goes on in both.';
+comment on column public.accounts.app_scoped_id is 'The other id of the account, which some payloads carry: with Instagram Login the app-scoped one, with Facebook Login the Page''s.';
+comment on column public.accounts.state_code is 'Why it is not active: the code of an error, deauthorized, being_erased.';
+
+-- The access tokens of our accounts, encrypted (lib/accounts/tokens.py): no key is in the database.
+-- A table of its own, so that nobody who looks at `accounts` sees a token, not even an encrypted one.
+create table public.account_tokens (
+    account_id text primary key references public.accounts (account_id) on delete cascade,
+    ciphertext text not null check (ciphertext ~ '^gAAAA[A-Za-z0-9_-]+=*$'),
+    issued_at  timestamptz not null default now(),
+    expires_at timestamptz
+);
+comment on table public.account_tokens is 'Written by `python -m cli accounts add` and the refresh job; no plain token fits in.';
+comment on column public.account_tokens.ciphertext is 'Fernet: the token and its account. It also tells two tokens apart: a replacement names the token it replaces.';
+comment on column public.account_tokens.issued_at is 'When this token was issued: added, or refreshed.';
+comment on column public.account_tokens.expires_at is 'Null: it does not end by time (a Page token).';
+create index account_tokens_by_expiry on public.account_tokens (expires_at);
 
 -- The ledger and the raw archive.
 create table public.events (
@@ -31,7 +87,7 @@ create table public.events (
     account_id   text not null,
     contact_id   text,
     mid          text,
-    direction    text not null check (direction in ('inbound', 'outbound')),
+    direction    ingestion.direction not null,
     via          text not null check (via in ('queue', 'direct', 'replay')),
     via_standby  boolean not null default false,
     is_test      boolean not null default false,
@@ -41,13 +97,13 @@ create table public.events (
     recorded_at  timestamptz not null default now(),
     processed_at timestamptz,
     sweep_after  timestamptz,
-    retold       boolean not null default false,
+    has_variants boolean not null default false,
     raw          jsonb
 );
 comment on column public.events.event_id is 'Idempotency key and QStash deduplication id, e.g. ig_msg_{mid}.';
-comment on column public.events.processed_at is 'Null: recorded, but an effect of it (profile, reply, next phase) is still owed.';
-comment on column public.events.sweep_after is 'The sweeper took it up, and will not again before then. Null: never yet.';
-comment on column public.events.retold is 'Meta told it in several ways; raw is the fullest, and the tables have what all of them say.';
+comment on column public.events.processed_at is 'Null: the event is recorded, but a profile, a reply or a next phase is still owed.';
+comment on column public.events.sweep_after is 'The sweeper has taken the event up, and does not again before then. Null: not yet.';
+comment on column public.events.has_variants is 'Meta delivered the event in several forms. raw is the fullest form; the tables have what all forms say.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
 comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent; null once past retention.';
 create index events_by_mid on public.events (account_id, mid) where mid is not null;
@@ -57,6 +113,7 @@ create index events_with_raw on public.events (recorded_at, event_id) where raw 
 create index events_unknown on public.events (account_id, topic, recorded_at desc) where kind = 'unknown';
 create index events_unknown_by_time on public.events (recorded_at, topic) where kind = 'unknown';
 create index events_unfinished on public.events (recorded_at) where processed_at is null;
+create index events_without_contact on public.events (account_id) where contact_id is null;
 
 -- The people who write to us: one row a person and account (an IGSID is scoped to both).
 create table public.profiles (
@@ -69,7 +126,7 @@ create table public.profiles (
     is_verified_user        boolean,
     is_user_follow_business boolean,
     is_business_follow_user boolean,
-    state                   text not null default 'pending' check (state in ('pending', 'complete', 'unavailable')),
+    state                   ingestion.profile_state not null default 'pending',
     unavailable_code        text,
     refusals                integer not null default 0,
     fetched_at              timestamptz,
@@ -107,7 +164,7 @@ create table public.messages (
     account_id      text not null,
     mid             text not null,
     contact_id      text,
-    direction       text check (direction in ('inbound', 'outbound')),
+    direction       ingestion.direction,
     kind            text check (kind in ('message', 'echo', 'postback')),
     text            text,
     attachments     jsonb not null default '[]',
@@ -136,6 +193,7 @@ comment on column public.messages.is_placeholder is 'An edit or unsend came firs
 comment on column public.messages.is_provisional is 'Written by our own send; the echo, when it comes, has the last word on its time and text.';
 create index messages_newest on public.messages (account_id, contact_id, sent_at desc, mid desc) where not is_placeholder;
 create index messages_by_time on public.messages using brin (sent_at);
+create index messages_placeholders on public.messages (account_id, contact_id) where is_placeholder;
 
 -- One row a message and person; `unreact` is a value, so that a late `react` cannot bring it back.
 create table public.reactions (
@@ -266,13 +324,12 @@ create trigger reply_rules_changed after insert or update or delete or truncate 
 create table public.outbox (
     effect_id   text primary key,
     event_id    text not null references public.events (event_id) on update cascade on delete cascade,
-    kind        text not null check (kind in ('dm', 'private_reply', 'next_phase')),
+    kind        ingestion.effect_kind not null,
     account_id  text not null,
     contact_id  text,
     rule_id     bigint,
     payload     jsonb not null,
-    state       text not null default 'planned'
-                check (state in ('planned', 'claimed', 'sending', 'sent', 'failed', 'unknown', 'skipped')),
+    state       ingestion.effect_state not null default 'planned',
     attempts    integer not null default 0,
     lease_token uuid,
     lease_until timestamptz,
@@ -284,6 +341,7 @@ create table public.outbox (
     mid         text,
     mid_guessed boolean not null default false,
     error_code  text,
+    look_after  timestamptz,
     planned_at  timestamptz not null default now()
 );
 comment on column public.outbox.payload is 'The message as the Send API takes it, from begin_send on with its placeholders filled in; or what the next phase gets.';
@@ -291,7 +349,7 @@ comment on column public.outbox.slot_at is 'When this send left, or, where a lim
 comment on column public.outbox.waits_for is 'The limit whose slot it waits for (ingestion.send_delay); null once it has left.';
 comment on column public.outbox.mid is 'The sent message''s id (its echo carries the same), or the QStash message id of a next phase.';
 comment on column public.outbox.mid_guessed is 'The echo was matched by contact, text and time, as the send''s answer had not come.';
-comment on column public.outbox.state is 'unknown: it may have reached Meta. Never sent again by itself; the echo settles it. skipped: decided not to send (error_code says why: a dry run, the closed window, a stopped account).';
+comment on column public.outbox.look_after is 'An unknown send was looked for in its conversation, and is not again before then. Null: not yet.';
 create index outbox_by_event on public.outbox (event_id);
 create index outbox_unmatched on public.outbox (account_id, contact_id, sending_at)
     where mid is null and state in ('sending', 'unknown', 'sent');
@@ -321,11 +379,43 @@ create table public.dead_letters (
     max_retries       integer,
     event             jsonb,
     body              text,
-    state             text not null default 'open' check (state in ('open', 'replayed', 'discarded')),
+    state             ingestion.letter_state not null default 'open',
     first_tried_at    timestamptz,
-    failed_at         timestamptz not null default now()
+    failed_at         timestamptz not null default now(),
+    closed_at         timestamptz
 );
-comment on column public.dead_letters.event is 'The event that failed, ready to be published again.';
+comment on column public.dead_letters.event is 'The event that failed, ready to be published again. Null in a superseded letter: the newer one has it.';
 comment on column public.dead_letters.body is 'The message body where it is no event of ours.';
 create index dead_letters_open on public.dead_letters (failed_at desc) where state = 'open';
 create index dead_letters_by_event on public.dead_letters (event_id);
+create index dead_letters_by_time on public.dead_letters (failed_at, source_message_id);
+create unique index dead_letters_one_open_an_event on public.dead_letters (event_id) where state = 'open';
+
+-- Requests to erase a person's data, or an account's.
+create table public.erasures (
+    code         text primary key,
+    scope        text not null check (scope in ('contact', 'account')),
+    contact_id   text,
+    account_ids  text[],
+    digests      bytea[],
+    via          text not null check (via in ('callback', 'command')),
+    state        ingestion.erasure_state not null default 'pending',
+    rows_erased  bigint not null default 0,
+    requested_at timestamptz not null default now(),
+    finished_at  timestamptz,
+    check (state = 'pending' or (contact_id is null and account_ids is null and digests is null))
+);
+comment on column public.erasures.code is 'The confirmation code. Its holder may see the state, and nothing else.';
+comment on column public.erasures.contact_id is 'Whose data (IGSID); null for an account. Forgotten when done, like the next two columns.';
+comment on column public.erasures.account_ids is 'The account, or the accounts that know the person: both ids of each.';
+comment on column public.erasures.digests is 'What ingestion.erased_people remembers of the request.';
+create index erasures_pending on public.erasures (requested_at) where state = 'pending';
+
+-- Who was erased, so that a late or repeated delivery does not bring them back. Only digests are kept: a digest can
+-- be compared with an id that is known already, and cannot be read as one. Each has the time up to which things are
+-- erased; what happens later is new.
+create table ingestion.erased_people (
+    digest    bytea primary key,
+    erased_at timestamptz not null
+);
+alter table ingestion.erased_people enable row level security;

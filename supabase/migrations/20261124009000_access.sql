@@ -1,8 +1,8 @@
 -- Who may do what: service_role everything, nobody else anything.
 --
--- Supabase grants new tables, views, sequences and functions in `public` to anon and authenticated by default; both
+-- Supabase grants new tables, views, sequences and functions in `public` to anon and authenticated by default. Both
 -- layers are closed here: no privilege, and row-level security without a policy. A later migration that adds an
--- object says the same of it; tests/pipeline/test_access.py finds the one that forgot.
+-- object does the same for it; tests/pipeline/test_access.py finds one that does not.
 do $$
 declare
     v_name text;

@@ -26,10 +26,10 @@ def test_an_echo_and_the_answer_of_its_send_wait_for_each_other_and_do_not_deadl
         # record_event of the echo, stopped half-way: it has the person and the message, not yet the outbox.
         echo = Jsonb(_echo_of(sent))
         for step in ("touch_profile", "apply_message"):
-            recording.execute(f"select ingestion.{step}(%s, %s, now())".encode(), (echo, sent["account_id"]))
+            recording.execute(f"select ingestion.{step}(ingestion.read_event(%s))".encode(), (echo,))
         answered = worker.submit(_finish, world.stack.dsn, sent["effect_id"], token, sent["mid"])
         _until_it_waits(world)
-        recording.execute("select ingestion.settle_by_echo(%s, %s, now())", (echo, sent["account_id"]))
+        recording.execute("select ingestion.settle_by_echo(ingestion.read_event(%s))", (echo,))
         recording.commit()
         assert answered.result(WAIT_S) == {"state": "sent"}
     row = world.row("select state, mid, mid_guessed from outbox")
@@ -42,6 +42,8 @@ def _echo_of(sent: dict[str, Any]) -> dict[str, Any]:
     return {
         "event_id": f"ig_msg_{sent['mid']}",
         "kind": "echo",
+        "account_id": sent["account_id"],
+        "occurred_at": time.time_ns() // 1_000_000,
         "direction": "outbound",
         "contact_id": sent["contact_id"],
         "mid": sent["mid"],

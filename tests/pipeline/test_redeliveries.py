@@ -4,7 +4,11 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
+from lib.database import read_answer
+from lib.events.model import as_json
+from lib.webhooks.reparse import ArchivedEvent, reparse
 from tests.pipeline.facts import NOON_MS, Fact, Under
 from tests.pipeline.roads import Roads, record
 from tests.support.builders import ACCOUNT, CONTACT, comment, item
@@ -78,6 +82,12 @@ PAIRS: dict[str, tuple[Fact, Fact]] = {
     ),
     "a comment notified twice": notified(COMMENT, COMMENT),
     "a comment with and without its author": notified(COMMENT, {**COMMENT, "value": {"id": "1785", "text": "hi"}}),
+    "a comment with its author, and with the name alone": notified(
+        COMMENT, {**COMMENT, "value": {**COMMENT["value"], "from": {"username": "mara"}}}
+    ),
+    "a comment with the name of its author alone, and then with the author": notified(
+        {**COMMENT, "value": {**COMMENT["value"], "from": {"username": "mara"}}}, COMMENT
+    ),
     "a comment, live and not": notified(COMMENT, {**COMMENT, "field": "live_comments"}),
     "a mention notified twice": notified(MENTION, MENTION),
     "something unknown notified twice": notified(NEWS, NEWS),
@@ -113,6 +123,21 @@ def test_what_either_telling_knows_is_kept(world: World) -> None:
     under_both = told("standby", postback=tap), told(postback={**tap, "payload": "BUY"}), told("standby", postback=tap)
     (row,) = end_of(world, *under_both)["messages"]
     assert (row["text"], row["payload"], row["standby"]) == ("Buy", "BUY", False)
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+@pytest.mark.parametrize("order", [1, -1], ids=["as told", "the other way round"])
+def test_a_replay_of_an_event_in_two_forms_changes_nothing(world: World, pair: tuple[Fact, Fact], order: int) -> None:
+    with world.db.transaction(force_rollback=True):
+        for fact in pair[::order]:
+            record(world.db, fact.event())
+        for row in world.rows(f"select {', '.join(ArchivedEvent.model_fields)} from events"):
+            event = reparse(read_answer(row, ArchivedEvent))
+            assert event is not None
+            parsed = Jsonb(as_json(event))
+            assert world.row("select replay_event(%s, %s) as outcome", row["event_id"], parsed) == {
+                "outcome": "unchanged"
+            }
 
 
 @pytest.mark.parametrize(("first", "answers"), [("messaging", 1), ("standby", 0)])

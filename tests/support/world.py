@@ -35,7 +35,7 @@ VIEWS = ("conversations", "conversation_messages", "unhandled_events")
 BOOKKEEPING = (
     "recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at", "sending_at", "failed_at",
     "first_recorded_at", "last_recorded_at", "state_changed_at", "created_at", "sweep_after", "not_before", "slot_at",
-    "lease_token", "lease_until", "via", "attempts", "refusals", "retold",
+    "lease_token", "lease_until", "via", "attempts", "refusals", "has_variants",
 )  # fmt: skip
 """Columns that tell when, by which road and in how many attempts we did our work, and nothing of what Meta said."""
 

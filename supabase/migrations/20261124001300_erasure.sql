@@ -1,32 +1,48 @@
--- Erasure: what one person, or one account, left here is deleted, and does not come back by a late delivery.
+-- Erasure: what one person, or one account, left here is deleted, and no late delivery brings it back.
 --
--- Meta requires it of every app (Meta, "Data Deletion Request Callback"): a request gets a code, and the code
--- shows how far it is. There can be much of it, so erasing goes in steps: run_erasure until it says done.
+-- Meta requires it of every app (Meta, "Data Deletion Request Callback"): a request gets a code, and the code shows
+-- how far it is. There can be much to erase, so it goes in steps: run_erasure until it says done.
 
-create table public.erasures (
-    code         text primary key,
-    scope        text not null check (scope in ('contact', 'account')),
-    contact_id   text,
-    account_ids  text[],
-    digests      bytea[],
-    via          text not null check (via in ('callback', 'command')),
-    state        text not null default 'pending' check (state in ('pending', 'done')),
-    rows_erased  bigint not null default 0,
-    requested_at timestamptz not null default now(),
-    finished_at  timestamptz,
-    check (state = 'pending' or (contact_id is null and account_ids is null and digests is null))
-);
-comment on column public.erasures.code is 'The confirmation code; who holds it may see the state, and nothing else.';
-comment on column public.erasures.contact_id is 'Whose data (IGSID); null for an account. Forgotten when done, as are the next two.';
-comment on column public.erasures.account_ids is 'The account, or the accounts the person is known to: both ids of each.';
-comment on column public.erasures.digests is 'What ingestion.erased_people remembers of it.';
-create index erasures_pending on public.erasures (requested_at) where state = 'pending';
+-- Returns the digest of one person of one account; without p_account, of the person for every account; without
+-- p_contact, of the account as a whole.
+create function ingestion.person_digest(p_account text, p_contact text) returns bytea
+language sql immutable set search_path = ''
+return case when coalesce(p_account, p_contact) is not null
+    then sha256(convert_to(quote_nullable(p_account) || '/' || quote_nullable(p_contact), 'UTF8'))
+end;
 
--- For what no other index finds.
-create index events_without_contact on public.events (account_id) where contact_id is null;
-create index messages_placeholders on public.messages (account_id, contact_id) where is_placeholder;
+-- Returns the digest of one event, for events that do not say when they happened, or to whom.
+create function ingestion.event_digest(p_event_id text) returns bytea
+language sql immutable strict set search_path = ''
+return sha256(convert_to(quote_literal(p_event_id), 'UTF8'));
 
--- Does an item name somebody, anywhere in it, as text or as a number?
+-- Returns the key of the lock under which a person is erased (alone) and their events are recorded (together): an
+-- event is either there when the erasure looks, or finds the digest.
+create function ingestion.erasure_lock(p_id text) returns bigint
+language sql immutable strict set search_path = ''
+return hashtextextended('erasure/' || p_id, 0);
+
+-- Was this event erased? Asked in the transaction that stores the event, before anything of it is stored.
+create function ingestion.is_erased(
+    p_event_id text, p_account text, p_contact text, p_at timestamptz
+) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+    perform pg_advisory_xact_lock_shared(ingestion.erasure_lock(id))
+    from unnest(array[p_account, p_contact]) id where id is not null;
+    -- A statement of its own: it sees what was erased while this transaction waited for the lock.
+    return exists (
+        select from ingestion.erased_people e
+        where e.digest in (
+            ingestion.person_digest(p_account, p_contact), ingestion.person_digest(p_account, null),
+            ingestion.person_digest(null, p_contact), ingestion.event_digest(p_event_id)
+        ) and e.erased_at >= p_at
+    );
+end;
+$$;
+
+-- Does an item hold this id, anywhere in it, as text or as a number?
 create function ingestion.names(p_item jsonb, p_id text) returns boolean
 language sql immutable set search_path = ''
 return jsonb_path_exists(
@@ -37,9 +53,9 @@ return jsonb_path_exists(
     )
 );
 
--- Whatever holds something of a person ($2) of some accounts ($1), or of the accounts as a whole. In the order
--- in which it goes: what leads to other rows goes after them. The outbox goes with its events; it is listed
--- to be counted beforehand.
+-- Lists the tables and conditions that hold something of a person ($2) of some accounts ($1), or of the accounts as a
+-- whole, in the order of their deletion: rows that lead to other rows are deleted after them. The outbox is deleted
+-- with its events; it is listed so that it can be counted.
 create function ingestion.holdings(p_scope text) returns table (table_name text, condition text)
 language sql immutable set search_path = ''
 as $$
@@ -55,7 +71,7 @@ as $$
             join public.profiles p on p.account_id = c.account_id and p.username = c.username
             where c.account_id = any ($1) and c.contact_id is null and p.igsid = $2
         )'),
-        -- What was not understood, but kept, may name the person all the same.
+        -- An event that we did not understand may hold the id of the person all the same.
         (4, 'contact', 'events', 'account_id = any ($1) and contact_id is null and kind = ''unknown''
             and ingestion.names(raw, $2)'),
         (5, 'contact', 'outbox', 'account_id = any ($1) and contact_id = $2'),
@@ -87,7 +103,7 @@ as $$
     order by h.place
 $$;
 
--- An account has two ids, and either may stand in what was kept as it came.
+-- Adds the other id of each account: either may stand in an item that was kept as it came.
 create function ingestion.both_ids(p_ids text[]) returns text[]
 language sql stable set search_path = ''
 return array(
@@ -97,6 +113,7 @@ return array(
     where (a.account_id = any (p_ids) or a.app_scoped_id = any (p_ids)) and id is not null
 );
 
+-- Is one of these the id of an account of ours?
 create function ingestion.is_account(p_ids text[]) returns boolean
 language sql stable set search_path = ''
 return exists (select from public.accounts a where a.account_id = any (p_ids))
@@ -104,7 +121,7 @@ return exists (select from public.accounts a where a.account_id = any (p_ids))
     or exists (select from public.events e where e.account_id = any (p_ids) and e.contact_id is null)
     or exists (select from public.dead_letters d where d.account_id = any (p_ids));
 
--- The accounts that know a person.
+-- Returns the accounts that know a person.
 create function ingestion.accounts_of(p_contact text) returns text[]
 language sql stable set search_path = ''
 return array(
@@ -116,7 +133,7 @@ return array(
     select d.account_id from public.dead_letters d where ingestion.names(d.event, p_contact)
 );
 
--- Who is meant: p_scope says what p_subject is, or null where that is to be found out; p_account_id narrows a
+-- Finds who is meant. p_scope says what p_subject is, or null if that is to be found out. p_account_id narrows a
 -- person down to one account.
 create function ingestion.find_subject(
     p_subject text, p_scope text, p_account_id text,
@@ -140,14 +157,14 @@ begin
         account_ids := ingestion.both_ids(ingestion.accounts_of(p_subject));
         digests := array[ingestion.person_digest(null, contact_id)];
         if p_scope is null then
-            -- Nobody knows yet: what is on its way may show that it is an account.
+            -- A delivery that is still on its way may show that this is an account.
             digests := digests || ingestion.person_digest(p_subject, null);
         end if;
     end if;
 end;
 $$;
 
--- Keeps out what happened up to now. Whoever is recording an event of the same person has done so by then.
+-- Keeps out what happened up to now. A transaction that records an event of the same person has ended by then.
 create function ingestion.remember_erased(p_erasure public.erasures) returns void
 language plpgsql set search_path = ''
 as $$
@@ -160,7 +177,7 @@ begin
 end;
 $$;
 
--- What the holder of a code may see: how far it is, and no word about whom.
+-- Returns what the holder of a code may see: how far the request is, and nothing about whom.
 create function public.erasure_status(p_code text) returns jsonb
 language sql stable set search_path = ''
 return coalesce(
@@ -175,8 +192,8 @@ return coalesce(
 );
 comment on function public.erasure_status is 'The state of an erasure by its confirmation code; missing for a code that was never given.';
 
--- Takes up a request; from here on, late deliveries are kept out, and nothing is sent for an account. With a code
--- that was given before, nothing happens. Whoever is not known here gets a code too. Returns the state.
+-- Takes up a request. From now on late deliveries are kept out, and nothing is sent for an account that is erased. A
+-- code that was given before changes nothing. A person who is not known here gets a code too. Returns the state.
 create function public.request_erasure(
     p_code text, p_subject text, p_via text, p_scope text default null, p_account_id text default null
 ) returns jsonb
@@ -185,7 +202,7 @@ as $$
 declare
     v_erasure public.erasures;
 begin
-    -- First, so that whoever is being recorded just now is found.
+    -- First, so that an event that is being recorded just now is found.
     perform pg_advisory_xact_lock(ingestion.erasure_lock(p_subject));
     insert into public.erasures as e (code, scope, contact_id, account_ids, digests, via)
     select p_code, s.scope, s.contact_id, s.account_ids, s.digests, p_via
@@ -202,7 +219,7 @@ end;
 $$;
 comment on function public.request_erasure is 'Takes up the erasure of a person or an account; run_erasure does it.';
 
--- What there is to erase, counted by table, without touching it.
+-- Returns how much there is to erase, counted by table.
 create function public.preview_erasure(p_subject text, p_scope text, p_account_id text default null) returns jsonb
 language plpgsql stable set search_path = ''
 as $$
@@ -224,7 +241,7 @@ end;
 $$;
 comment on function public.preview_erasure is 'How many rows an erasure would delete, by table.';
 
--- Deletes at most p_limit rows (and what goes with them), the next ones in order; returns how many.
+-- Deletes the next rows in order, at most p_limit and the rows that go with them. Returns how many.
 create function ingestion.erase_step(p_erasure public.erasures, p_limit integer) returns bigint
 language plpgsql set search_path = ''
 as $$
@@ -242,8 +259,8 @@ begin
             v_holding.table_name, v_holding.condition
         );
         if v_holding.table_name = 'events' then
-            -- An item without a time of its own is as late as its delivery, and one without a sender is nobody's: by
-            -- their ids they are known again, for longer than Meta (36 hours) and QStash deliver again.
+            -- An item without a time of its own has the time of its delivery, and one without a sender names nobody.
+            -- Such an event is recognised by its id, for longer than Meta (36 hours) and QStash deliver again.
             execute format(
                 'with gone as (%s returning event_id, contact_id, raw, recorded_at),
                 known_again as (
@@ -270,7 +287,7 @@ begin
 end;
 $$;
 
--- Goes on with a request, by at most p_limit rows. Returns its state; again until that is 'done'.
+-- Carries a request on, by at most p_limit rows. Returns the state; call again until it is 'done'.
 create function public.run_erasure(p_code text, p_limit integer default 5000) returns jsonb
 language plpgsql set search_path = ''
 as $$
@@ -282,7 +299,7 @@ begin
     if v_erasure.state = 'pending' then
         perform ingestion.remember_erased(v_erasure);
         v_rows := ingestion.erase_step(v_erasure, greatest(p_limit, 1));
-        -- Not before a step has found nothing: a send that was on its way may have written meanwhile.
+        -- Done only after a step has found nothing: a send that was on its way may have written a row meanwhile.
         if v_rows > 0 then
             update public.erasures e set rows_erased = e.rows_erased + v_rows where e.code = p_code;
         else
@@ -304,9 +321,9 @@ return (
 );
 comment on function public.pending_erasures is 'The codes of what is not erased yet, the oldest first.';
 
--- The owner of an account removed the app (Meta, "Deauthorize callback"): the token goes, and sends stop until they
--- log in again. Not if they have done so since p_at (active); and who is not known, or was erased, gets no row
--- (unknown). Else stopped.
+-- The owner of an account removed the app at p_at (Meta, "Deauthorize callback"). Returns 'stopped': the token is
+-- deleted, and sends stop until the owner logs in again. Returns 'active' if the owner has logged in since, and
+-- 'unknown' if the account is not known, or was erased; both change nothing.
 create function public.deauthorize_account(p_account_id text, p_at timestamptz) returns text
 language plpgsql set search_path = ''
 as $$

@@ -1,15 +1,60 @@
--- Dead letters, worked off: looked through by filter, page by page, and closed once each.
+-- Dead letters: what QStash, or direct processing, gave up on. Stored, listed by filter, and closed once each.
 
-alter table public.dead_letters add column closed_at timestamptz;
-create index dead_letters_by_time on public.dead_letters (failed_at, source_message_id);
+-- Keeps a letter. The same failure callback delivered again changes nothing, whatever became of its letter since.
+-- An event has one open letter: a newer letter supersedes an older one, whichever arrives first. Of a person who was
+-- erased no letter is kept. Returns whether the letter is new.
+create function public.store_dead_letter(p_letter jsonb) returns boolean
+language plpgsql set search_path = ''
+as $$
+declare
+    v_event_id text := p_letter ->> 'event_id';
+    v_first_tried_at timestamptz := ingestion.from_ms((p_letter ->> 'first_tried_at')::bigint);
+    v_is_older boolean;
+begin
+    if ingestion.is_erased(
+        p_letter #>> '{event,event_id}', ingestion.resolve_account(p_letter ->> 'account_id'),
+        p_letter #>> '{event,contact_id}', ingestion.from_ms((p_letter #>> '{event,occurred_at}')::bigint)
+    ) then
+        return false;
+    end if;
+    -- One transaction at a time for each event, so that no two of its letters are open.
+    perform pg_advisory_xact_lock(hashtextextended('letter/' || v_event_id, 0));
+    if exists (select from public.dead_letters d where d.source_message_id = p_letter ->> 'source_message_id') then
+        return false;
+    end if;
+    v_is_older := exists (
+        select from public.dead_letters d
+        where d.event_id = v_event_id and d.state = 'open' and d.first_tried_at > v_first_tried_at
+    );
+    if not v_is_older then
+        update public.dead_letters d set state = 'superseded', closed_at = now(), event = null, body = null
+        where d.event_id = v_event_id and d.state = 'open';
+    end if;
+    insert into public.dead_letters (
+        source_message_id, dlq_id, event_id, kind, account_id, url, status, error_code, retried, max_retries,
+        event, body, first_tried_at, state, closed_at
+    )
+    values (
+        p_letter ->> 'source_message_id', p_letter ->> 'dlq_id', v_event_id, p_letter ->> 'kind',
+        p_letter ->> 'account_id', p_letter ->> 'url', (p_letter ->> 'status')::integer,
+        p_letter ->> 'error_code', (p_letter ->> 'retried')::integer, (p_letter ->> 'max_retries')::integer,
+        case when not v_is_older then p_letter -> 'event' end, case when not v_is_older then p_letter ->> 'body' end,
+        v_first_tried_at,
+        case when v_is_older then 'superseded' else 'open' end, case when v_is_older then now() end
+    )
+    on conflict (source_message_id) do nothing;
+    return found;
+end;
+$$;
+comment on function public.store_dead_letter is 'Keeps what QStash gave up on, one open letter an event; true if the letter is new.';
 
--- Has the event of a letter been processed since, by whatever road?
+-- Has the event been processed, by whatever path?
 create function ingestion.is_processed(p_event_id text) returns boolean
 language sql stable set search_path = ''
 return exists (select from public.events e where e.event_id = p_event_id and e.processed_at is not null);
 
--- `p_filter`: {state, ids, code, kind, account, since, until}, each of them optional. `ids` are of letters or of
--- events; an account is meant by either of its ids.
+-- Does the filter select the letter? p_filter is {state, ids, code, kind, account, since, until}, all optional. `ids`
+-- are of letters or of events. `account` is either id of an account.
 create function ingestion.is_selected(p_letter public.dead_letters, p_filter jsonb) returns boolean
 language sql stable set search_path = ''
 return (p_filter ->> 'state' is null or p_letter.state = p_filter ->> 'state')
@@ -22,8 +67,8 @@ return (p_filter ->> 'state' is null or p_letter.state = p_filter ->> 'state')
     and (p_filter ->> 'since' is null or p_letter.failed_at >= (p_filter ->> 'since')::timestamptz)
     and (p_filter ->> 'until' is null or p_letter.failed_at < (p_filter ->> 'until')::timestamptz);
 
--- A page of letters, oldest first, after the one that p_after_at and p_after_id name. People's words (`event`, `body`)
--- are in it with `p_with_content` only.
+-- Returns a page of letters, oldest first, after the one that p_after_at and p_after_id name. People's words
+-- (`event`, `body`) are in it only with p_with_content.
 create function public.list_dead_letters(
     p_filter jsonb, p_after_at timestamptz default null, p_after_id text default null, p_limit integer default 100,
     p_with_content boolean default false
@@ -53,7 +98,7 @@ language sql stable set search_path = ''
 return (select count(*)::integer from public.dead_letters d where ingestion.is_selected(d, p_filter));
 comment on function public.count_dead_letters is 'How many dead letters a filter selects.';
 
--- Closes an open letter, as 'replayed' or 'discarded'; false where somebody else has, or it is gone.
+-- Closes an open letter, as 'replayed' or 'discarded'. Returns false if it is not open, or gone.
 create function public.close_dead_letter(p_source_message_id text, p_state text) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -68,7 +113,7 @@ end;
 $$;
 comment on function public.close_dead_letter is 'Closes one open dead letter; true for whoever did.';
 
--- Closes the letters of events that were processed since, as the sweeper has them processed; returns how many.
+-- Closes the letters of events that were processed since, for example by the sweeper. Returns how many.
 create function public.close_processed_dead_letters() returns integer
 language plpgsql set search_path = ''
 as $$
@@ -82,26 +127,3 @@ begin
 end;
 $$;
 comment on function public.close_processed_dead_letters is 'Closes dead letters whose events have come through since.';
-
--- The oldest events that were recorded more than `p_older_than_s` seconds ago and never finished, to be looked at:
--- {total, events}. Nothing is taken from the sweeper (unfinished_events).
-create function public.list_unfinished(p_older_than_s integer, p_limit integer) returns jsonb
-language sql stable set search_path = ''
-return (
-    select jsonb_build_object(
-        'total', count(*),
-        'events', coalesce(
-            jsonb_agg(jsonb_build_object(
-                'event_id', u.event_id, 'kind', u.kind, 'account_id', u.account_id, 'recorded_at', u.recorded_at
-            ) order by u.place) filter (where u.place <= p_limit),
-            '[]'
-        )
-    )
-    from (
-        select e.event_id, e.kind, e.account_id, e.recorded_at,
-            row_number() over (order by e.recorded_at, e.event_id) as place
-        from public.events e
-        where e.processed_at is null and e.recorded_at < now() - p_older_than_s * interval '1 second'
-    ) u
-);
-comment on function public.list_unfinished is 'What was recorded and never finished, for people to see.';

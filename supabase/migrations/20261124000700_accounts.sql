@@ -1,19 +1,37 @@
--- Several accounts: added, listed, their tokens refreshed, replaced and forgotten.
+-- Our accounts and their tokens: added, listed, refreshed, replaced, stopped and forgotten.
 --
 -- The state machine of an account (accounts.state):
 --
 --   active ──the token is dead──▶ needs_reauth ──save_account, or a check that it works again──▶ active
 --      └──Meta, or the owner, stops it──▶ stopped ──save_account, or a person says so──▶ active
 --
--- Out of `active` nothing is sent; everything is ingested in each. A failure stops an account only if the token it
--- failed with is still the account's: a late worker must not undo what a person, or the refresh job, has just mended.
+-- A failure stops an account only if the token that failed is still the account's: a late worker must not undo what a
+-- person, or the refresh job, has just mended.
 
--- Adds an account, or gives it a new token; either way it is active. `p_account` is {account_id, app_scoped_id,
--- username, login_flavour}; p_life_days the token's life from now, null where it does not end by time.
+-- Returns the stored token of an account, {ciphertext, flavour}, or null.
+create function ingestion.stored_token(p_account text) returns jsonb
+language sql stable set search_path = ''
+return (
+    select jsonb_build_object('ciphertext', t.ciphertext, 'flavour', a.login_flavour)
+    from public.account_tokens t join public.accounts a on a.account_id = t.account_id
+    where t.account_id = p_account
+);
+
+-- A token that ends before this time is near its end: people are warned, and it is refreshed whatever its age.
+create function ingestion.near_expiry() returns timestamptz
+language sql stable set search_path = ''
+return now() + interval '10 days';
+
+create function ingestion.days_left(p_expires_at timestamptz) returns integer
+language sql stable set search_path = ''
+return floor(extract(epoch from p_expires_at - now()) / 86400)::integer;
+
+-- Adds an account, or gives it a new token; the account is then active. p_account is {account_id, app_scoped_id,
+-- username, login_flavour}. p_life_days is the token's life from now, null if it does not end by time.
 create function public.save_account(p_account jsonb, p_ciphertext text, p_life_days integer default null) returns void
 language sql set search_path = ''
 as $$
-    -- Under its other id it may have got a row of its own, before anybody knew that the two are one.
+    -- The account may have a row under its other id, from before the two ids were known to be one account.
     delete from public.accounts a
     where a.account_id = p_account ->> 'app_scoped_id' and a.account_id <> p_account ->> 'account_id';
 
@@ -37,7 +55,7 @@ as $$
 $$;
 comment on function public.save_account is 'Adds an account or gives it a new token, and makes it active.';
 
--- Every account, without a token of any: [{account_id, app_scoped_id, username, login_flavour, state, state_code,
+-- Returns every account, without its token: [{account_id, app_scoped_id, username, login_flavour, state, state_code,
 -- has_token, token_age_days, days_left}].
 create function public.list_accounts() returns jsonb
 language sql stable set search_path = ''
@@ -57,7 +75,7 @@ return (
 );
 comment on function public.list_accounts is 'All accounts and how old their tokens are; never a token.';
 
--- The encrypted tokens, to see whether they can be read and still work: [{account_id, state, token}].
+-- Returns the encrypted tokens, to check whether they can be read and still work: [{account_id, state, token}].
 create function public.stored_tokens(p_limit integer default 1000) returns jsonb
 language sql stable set search_path = ''
 return (
@@ -72,8 +90,8 @@ return (
     ) s
 );
 
--- The tokens to refresh now, the next to expire first, as stored_tokens gives them. Meta refreshes a token that is a
--- day old and not yet expired (Meta, "Refresh a long-lived token"), and only those of Instagram Login.
+-- Returns the tokens that are due for a refresh, the next to expire first, like stored_tokens. Meta refreshes a token
+-- that is a day old and not yet expired (Meta, "Refresh a long-lived token"), of Instagram Login only.
 create function public.tokens_due_for_refresh(p_older_than_days integer, p_limit integer default 500) returns jsonb
 language sql stable set search_path = ''
 return (
@@ -92,8 +110,22 @@ return (
     ) s
 );
 
--- Puts one token in the place of another: only if that one is still there, so that of two runs at once the second
--- changes nothing. With `p_life_s` it is a new token, from now; without, the same under another key. True if done.
+-- Returns the tokens near their end, the next to expire first: [{account_id, days_left}]. days_left is below 0 once
+-- the token has ended. Tokens known to be dead are left out: the state of their account tells.
+create function public.expiring_tokens() returns jsonb
+language sql stable set search_path = ''
+return (
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'account_id', t.account_id, 'days_left', ingestion.days_left(t.expires_at)
+    ) order by t.expires_at, t.account_id), '[]')
+    from public.account_tokens t join public.accounts a on a.account_id = t.account_id
+    where t.expires_at < ingestion.near_expiry() and a.state <> 'needs_reauth'
+);
+comment on function public.expiring_tokens is 'Whose token ends within ten days, or has ended.';
+
+-- Replaces one token by another, only if that one is still there: of two runs at once the second changes nothing.
+-- With p_life_s it is a new token, from now; without, the same token under another key. Returns whether it was
+-- replaced.
 create function public.replace_token(
     p_account_id text, p_replaced text, p_ciphertext text, p_life_s integer default null
 ) returns boolean
@@ -110,8 +142,20 @@ end;
 $$;
 comment on function public.replace_token is 'Compare and set: the refreshed token, or the same one under a newer key.';
 
--- Like mark_account, after a call failed with the token `p_ciphertext` (null: the environment's). False if the
--- account has another one by now, and nothing was changed.
+-- Sets the state of an account.
+create function public.mark_account(p_account_id text, p_state text, p_code text default null) returns void
+language sql set search_path = ''
+as $$
+    insert into public.accounts as a (account_id, state, state_code, state_changed_at)
+    values (ingestion.resolve_account(p_account_id), p_state, p_code, now())
+    on conflict (account_id) do update set
+        state = excluded.state, state_code = excluded.state_code, state_changed_at = excluded.state_changed_at
+    where a.state <> excluded.state or a.state_code is distinct from excluded.state_code;
+$$;
+comment on function public.mark_account is 'Sets the state of one account; an unknown account gets a row.';
+
+-- Like mark_account, after a call failed with the token p_ciphertext (null: the environment's). Returns false, and
+-- changes nothing, if the account has another token by now.
 create function public.stop_account(p_account_id text, p_state text, p_code text, p_ciphertext text) returns boolean
 language plpgsql set search_path = ''
 as $$
@@ -129,7 +173,7 @@ end;
 $$;
 comment on function public.stop_account is 'Stops the sends of an account whose token failed, unless it has a new one.';
 
--- The owner withdrew it (Meta, "Deauthorize callback"), or nobody needs it any more.
+-- Deletes a token: its owner withdrew it (Meta, "Deauthorize callback"), or nobody needs it any more.
 create function public.forget_token(p_account_id text) returns void
 language sql set search_path = ''
 as $$

@@ -1,13 +1,13 @@
--- What an inbox, a CRM or an analyst asks for: conversations, their messages as they stand, what nobody understood.
+-- What an inbox, a CRM or an analyst asks for: conversations, their messages as they stand, events we do not
+-- understand.
 --
--- The views add nothing to what is stored. A page of one costs a page, however much is stored, when it is ordered as
--- an index of its table is; what a row needs beside its table is looked up row by row, and only where a column of it
--- is asked for. The plans are in docs/database.md.
+-- A page of a view costs a page, however much is stored, if it is ordered like an index of its table. Values from
+-- other tables are looked up row by row, and only for columns that are asked for. The plans are in docs/database.md.
 
--- One row a conversation; order by (last_message_at, contact_id).
--- Unread are the person's messages after our last one (by whatever app, automatic replies too) and after what an inbox
--- has marked as seen. The count ends at 1000, so that one noisy conversation does not slow the list down.
--- is_unread is unread_count > 0, said in a way that the index profiles_unread answers.
+-- One row a conversation; order by (last_message_at, contact_id). Unread are the person's messages after our last one
+-- (by whatever app, automatic replies too) and after the time that an inbox has marked as seen. The count ends at
+-- 1000, so that one noisy conversation does not slow down the list. is_unread is unread_count > 0, in a form that the
+-- index profiles_unread answers.
 create view public.conversations with (security_invoker = true) as
 select
     p.account_id,
@@ -29,8 +29,8 @@ select
         as is_unread,
     p.last_inbound_at,
     p.last_outbound_at,
-    p.last_inbound_at + interval '24 hours' as window_open_until,
-    coalesce(p.last_inbound_at + interval '24 hours' > now(), false) as is_window_open,
+    p.last_inbound_at + ingestion.reply_window() as window_open_until,
+    coalesce(p.last_inbound_at + ingestion.reply_window() > now(), false) as is_window_open,
     p.read_watermark_at
 from public.profiles p
 left join lateral (
@@ -58,7 +58,7 @@ comment on column public.conversations.unread_count is 'Up to 1000.';
 comment on column public.conversations.is_unread is 'unread_count > 0; filter on this one, it has an index.';
 comment on column public.conversations.window_open_until is 'Meta''s 24 hours after the person''s last message or tap; null where they never wrote.';
 
--- The messages of conversations; order by (sent_at, mid). Each with what happened to it since.
+-- The messages of conversations, each as it stands now; order by (sent_at, mid).
 create view public.conversation_messages with (security_invoker = true) as
 select
     m.account_id,
@@ -101,7 +101,7 @@ where not m.is_placeholder;
 comment on view public.conversation_messages is 'Messages as they stand: edited, unsent, read, with the reactions in force.';
 comment on column public.conversation_messages.is_read is 'Whether the person has read our message; null for theirs.';
 
--- What Meta sent and we keep without acting on it: policy notices, feedback, insights, deliveries, news.
+-- Events that we keep and do not act on: policy notices, feedback, insights, deliveries, new kinds.
 create view public.unhandled_events with (security_invoker = true) as
 select
     e.account_id,
@@ -114,8 +114,8 @@ where e.kind = 'unknown'
 group by e.account_id, coalesce(e.topic, '-');
 comment on view public.unhandled_events is 'Events of kind unknown, counted by what they are about; their raw items are in events.';
 
--- An inbox says that everything up to p_at was seen: give the sent_at of the newest message that was on the screen.
--- Without p_at: everything that is there now. It never moves back.
+-- Marks a conversation as seen up to p_at: the sent_at of the newest message on the screen. Without p_at: up to now.
+-- The mark never moves back.
 create function public.mark_conversation_seen(
     p_account_id text, p_contact_id text, p_at timestamptz default null
 ) returns void

@@ -1,0 +1,128 @@
+-- An event inside SQL: a typed row, made once from its JSON; and what any function may ask of an event.
+
+create function ingestion.from_ms(ms bigint) returns timestamptz
+language sql immutable strict parallel safe set search_path = ''
+return timestamptz 'epoch' + ms * interval '1 millisecond';
+
+-- Is an event of this kind a message in a conversation, a row of public.messages?
+create function ingestion.is_message(p_kind text) returns boolean
+language sql immutable strict parallel safe set search_path = ''
+return p_kind in ('message', 'echo', 'postback');
+
+-- Does an event of this kind speak of a message and its words?
+create function ingestion.is_about_a_message(p_kind text) returns boolean
+language sql immutable strict parallel safe set search_path = ''
+return p_kind in ('message', 'echo', 'postback', 'edit', 'unsend');
+
+-- Either id of an account may stand in a payload. The professional id is the key of every table.
+create function ingestion.resolve_account(p_id text) returns text
+language sql stable set search_path = ''
+return coalesce((select a.account_id from public.accounts a where a.app_scoped_id = p_id), p_id);
+
+-- The fields of all kinds. A field that a kind does not have is null.
+create type ingestion.event as (
+    event_id           text,
+    kind               text,
+    is_message         boolean,
+    account_id         text,
+    contact_id         text,
+    direction          text,
+    occurred_at        timestamptz,
+    received_at        timestamptz,
+    standby            boolean,
+    is_test            boolean,
+    is_self            boolean,
+    mid                text,
+    text               text,
+    attachments        jsonb,
+    reply_to_mid       text,
+    reply_to_story     jsonb,
+    payload            text,
+    referral           jsonb,
+    is_unsupported     boolean,
+    is_ephemeral       boolean,
+    num_edit           integer,
+    actor_id           text,
+    action             text,
+    reaction           text,
+    emoji              text,
+    read_up_to         timestamptz,
+    new_owner_app_id   text,
+    comment_id         text,
+    username           text,
+    parent_id          text,
+    media_id           text,
+    media_product_type text,
+    ad_id              text,
+    is_live            boolean,
+    topic              text,
+    raw                jsonb
+);
+
+-- Reads the JSON of an event (lib/events/model.py), which leaves out what has its default.
+create function ingestion.read_event(p_json jsonb) returns ingestion.event
+language sql stable set search_path = ''
+as $$
+    select row(
+        p_json ->> 'event_id',
+        p_json ->> 'kind',
+        ingestion.is_message(p_json ->> 'kind'),
+        ingestion.resolve_account(p_json ->> 'account_id'),
+        p_json ->> 'contact_id',
+        coalesce(p_json ->> 'direction', 'inbound'),
+        ingestion.from_ms((p_json ->> 'occurred_at')::bigint),
+        ingestion.from_ms((p_json ->> 'received_at')::bigint),
+        coalesce((p_json ->> 'standby')::boolean, false),
+        coalesce((p_json ->> 'is_test')::boolean, false),
+        coalesce((p_json ->> 'is_self')::boolean, false),
+        p_json ->> 'mid',
+        coalesce(p_json ->> 'text', p_json ->> 'title'),
+        p_json -> 'attachments',
+        p_json #>> '{reply_to,mid}',
+        p_json #> '{reply_to,story}',
+        coalesce(p_json #>> '{quick_reply,payload}', p_json ->> 'payload'),
+        p_json -> 'referral',
+        coalesce((p_json ->> 'is_unsupported')::boolean, false),
+        coalesce((p_json ->> 'is_ephemeral')::boolean, false),
+        (p_json ->> 'num_edit')::integer,
+        p_json ->> 'actor_id',
+        p_json ->> 'action',
+        p_json ->> 'reaction',
+        p_json ->> 'emoji',
+        ingestion.from_ms((p_json ->> 'watermark')::bigint),
+        p_json ->> 'new_owner_app_id',
+        p_json ->> 'comment_id',
+        p_json ->> 'username',
+        p_json ->> 'parent_id',
+        p_json ->> 'media_id',
+        p_json ->> 'media_product_type',
+        p_json ->> 'ad_id',
+        coalesce((p_json ->> 'is_live')::boolean, false),
+        p_json ->> 'topic',
+        p_json -> 'raw'
+    )::ingestion.event;
+$$;
+
+-- A dashboard test comes from nobody, and an account that writes to itself is not its own contact.
+create function ingestion.is_about_a_person(p_event ingestion.event) returns boolean
+language sql immutable set search_path = ''
+return p_event.contact_id is not null and not p_event.is_test and not p_event.is_self;
+
+-- Did a person write or tap? Meta's 24-hour window then opens, and the person has consented to a profile look-up.
+create function ingestion.opens_window(p_event ingestion.event) returns boolean
+language sql immutable set search_path = ''
+return p_event.kind in ('message', 'postback') and p_event.direction = 'inbound'
+    and ingestion.is_about_a_person(p_event);
+
+-- An item without the words and attachments of a person, for messages that were unsent. Ids and shape remain, so the
+-- archive can still be reprocessed.
+create function ingestion.redacted(item jsonb) returns jsonb
+language sql immutable set search_path = ''
+return item
+    #- '{message,text}' #- '{message,attachments}' #- '{message,quick_reply}' #- '{message,referral}'
+    #- '{message,reply_to,story}' #- '{referral}' #- '{message_edit,text}'
+    #- '{postback,title}' #- '{postback,payload}' #- '{postback,referral}'
+    #- '{value,message,text}' #- '{value,message,attachments}' #- '{value,message,quick_reply}'
+    #- '{value,message,referral}' #- '{value,message,reply_to,story}' #- '{value,referral}'
+    #- '{value,message_edit,text}'
+    #- '{value,postback,title}' #- '{value,postback,payload}' #- '{value,postback,referral}';

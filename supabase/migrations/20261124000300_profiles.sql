@@ -1,0 +1,94 @@
+-- The people who write to us: when they were seen, whose their conversation is, and the profile that Meta shows.
+
+-- Returns whose the conversation is after this event: 'ours', 'others', or null if the event does not say (Meta,
+-- "Conversation Routing"). An app that does not own a thread gets its items under standby, if at all. A `take` goes
+-- to the app that loses the thread. A `pass` goes to the app that gets it: that is us if it names p_app_id, our own
+-- app id. With p_app_id '' our id is not known, and every pass is to us. With p_app_id null a pass says nothing.
+create function ingestion.thread_owner(p_event ingestion.event, p_app_id text) returns text
+language sql immutable set search_path = ''
+return case
+    when p_event.standby then 'others'
+    when ingestion.opens_window(p_event) then 'ours'
+    when p_event.kind = 'handover' and p_event.action = 'take' then 'others'
+    when p_event.kind = 'handover' and p_event.action = 'pass' and p_app_id is not null then
+        case when p_app_id in ('', coalesce(p_event.new_owner_app_id, p_app_id)) then 'ours' else 'others' end
+end;
+
+-- Notes that the person was seen: first seen is the earliest time, all other times are the latest.
+create function ingestion.touch_profile(
+    p_event ingestion.event, p_app_id text default null
+) returns public.profiles
+language sql set search_path = ''
+as $$
+    insert into public.profiles as p (
+        account_id, igsid, first_seen_at, last_seen_at, last_inbound_at, last_outbound_at, last_message_at,
+        thread_ours_at, thread_others_at
+    )
+    select
+        p_event.account_id, p_event.contact_id, p_event.occurred_at, p_event.occurred_at,
+        case when ingestion.opens_window(p_event) then p_event.occurred_at end,
+        case when p_event.is_message and p_event.direction = 'outbound' then p_event.occurred_at end,
+        case when p_event.is_message then p_event.occurred_at end,
+        case when owner = 'ours' then p_event.occurred_at end,
+        case when owner = 'others' then p_event.occurred_at end
+    from (select ingestion.thread_owner(p_event, p_app_id) as owner) e
+    on conflict (account_id, igsid) do update set
+        first_seen_at = least(p.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(p.last_seen_at, excluded.last_seen_at),
+        last_inbound_at = greatest(p.last_inbound_at, excluded.last_inbound_at),
+        last_outbound_at = greatest(p.last_outbound_at, excluded.last_outbound_at),
+        last_message_at = greatest(p.last_message_at, excluded.last_message_at),
+        thread_ours_at = greatest(p.thread_ours_at, excluded.thread_ours_at),
+        thread_others_at = greatest(p.thread_others_at, excluded.thread_others_at)
+    returning p.*;
+$$;
+
+-- The refusals after which a profile is no longer asked for at every message: consent can lag behind by one.
+create function ingestion.most_refusals() returns integer
+language sql immutable parallel safe set search_path = ''
+return 2;
+
+-- Is the profile to be fetched? One that was refused once is asked for again at the next message; after
+-- most_refusals() in a row, only at the configured age.
+create function ingestion.profile_due(p_profile public.profiles, p_max_age_s integer) returns boolean
+language sql stable set search_path = ''
+return case p_profile.state
+    when 'pending' then true
+    when 'unavailable' then p_profile.refusals < ingestion.most_refusals()
+        or p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
+    else p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
+end;
+
+-- Saves a fetched profile. The newest fetch wins. A refusal keeps what was known, and is counted.
+create function ingestion.save_profile(p_account text, p_contact text, p_profile jsonb) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_fetched_at timestamptz := ingestion.from_ms((p_profile ->> 'fetched_at')::bigint);
+begin
+    if p_profile ->> 'state' = 'complete' then
+        update public.profiles p set
+            state = 'complete',
+            unavailable_code = null,
+            refusals = 0,
+            fetched_at = v_fetched_at,
+            username = p_profile ->> 'username',
+            name = p_profile ->> 'name',
+            profile_pic = p_profile ->> 'profile_pic',
+            follower_count = (p_profile ->> 'follower_count')::integer,
+            is_verified_user = (p_profile ->> 'is_verified_user')::boolean,
+            is_user_follow_business = (p_profile ->> 'is_user_follow_business')::boolean,
+            is_business_follow_user = (p_profile ->> 'is_business_follow_user')::boolean
+        where p.account_id = p_account and p.igsid = p_contact
+            and v_fetched_at >= coalesce(p.fetched_at, '-infinity');
+    else
+        update public.profiles p set
+            state = 'unavailable',
+            unavailable_code = p_profile ->> 'code',
+            refusals = p.refusals + 1,
+            fetched_at = v_fetched_at
+        where p.account_id = p_account and p.igsid = p_contact
+            and v_fetched_at >= coalesce(p.fetched_at, '-infinity');
+    end if;
+end;
+$$;

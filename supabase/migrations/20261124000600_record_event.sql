@@ -1,0 +1,139 @@
+-- Recording an event: the ledger, what the event says, and the effects it owes, in one transaction.
+
+-- Returns the rules if the worker matched with another version than p_version, or null if it is up to date.
+create function ingestion.newer_rules(p_version bigint) returns jsonb
+language sql stable set search_path = ''
+return (
+    select jsonb_build_object(
+        'outcome', 'stale_rules',
+        'rules_version', r.version,
+        'rules', coalesce((
+            select jsonb_agg(jsonb_strip_nulls(to_jsonb(rule)) - 'created_at' - 'enabled')
+            from public.reply_rules rule where rule.enabled
+        ), '[]')
+    )
+    from ingestion.rules_version r where r.version <> p_version
+);
+
+-- record_event: the one call that makes an event take effect, once.
+--
+--   p_event    the event as JSON (lib/events/model.py)
+--   p_via      'queue', 'direct' or 'replay'
+--   p_effects  the effects that rule matching found (see ingestion.plan_effects)
+--   p_options  {lease_token, lease_s, reply_match, profile_max_age_s, env_token_for, app_id, rules_version}. Without
+--              profile_max_age_s no profile is due; without rules_version the rules are not compared. env_token_for is
+--              the account for which the caller has a token of its own ('': for every account). app_id is the caller's
+--              own app ('': not known).
+--
+-- Returns {outcome, account_id, account_state, profile_due, profile, effects, token, retry_after}. `token` is the
+-- stored, encrypted token of the account, if an effect that may need it is due or claimed. `outcome` is
+--   new          the event is recorded now; `effects` are claimed for the caller
+--   resumed      the event was recorded before and is not finished; free effects are claimed for the caller
+--   in_progress  another worker holds the event, or it has to wait: come back in `retry_after` s
+--   duplicate    the event was finished before, or erased since; there is nothing to do
+--   stale_rules  nothing was recorded: p_effects was matched with an older version of `rules`; match again
+create function public.record_event(
+    p_event jsonb, p_via text, p_effects jsonb default '[]', p_options jsonb default '{}'
+) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_event ingestion.event := ingestion.read_event(p_event);
+    v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
+    v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
+    v_max_age_s integer := (p_options ->> 'profile_max_age_s')::integer;
+    v_account_state text := coalesce(
+        (select a.state from public.accounts a where a.account_id = v_event.account_id),
+        'active'
+    );
+    v_profile public.profiles;
+    v_processed_at timestamptz;
+    v_outcome text := 'new';
+    v_due boolean := false;
+    v_effects jsonb := '[]';
+    v_wait double precision;
+    v_app_id text := coalesce(p_options ->> 'app_id', '');
+    v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
+begin
+    if v_rules is not null then
+        return v_rules;
+    end if;
+    if ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at) then
+        return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
+    end if;
+
+    -- Nearly every event owes nothing. So the row is written as processed, and reopened below if the event owes.
+    insert into public.events (
+        event_id, kind, account_id, contact_id, mid, direction, via, via_standby, is_test, topic,
+        occurred_at, received_at, processed_at, raw
+    )
+    values (
+        v_event.event_id, v_event.kind, v_event.account_id, v_event.contact_id, v_event.mid, v_event.direction, p_via,
+        v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(), v_event.raw
+    )
+    on conflict (event_id) do nothing;
+
+    if found then
+        if ingestion.is_about_a_person(v_event) then
+            v_profile := ingestion.touch_profile(v_event, v_app_id);
+        end if;
+        perform ingestion.apply_event(v_event);
+        if v_event.kind = 'echo' then
+            perform ingestion.settle_by_echo(v_event);
+        end if;
+        if jsonb_array_length(p_effects) > 0 then
+            perform ingestion.plan_effects(v_event, p_effects, coalesce(p_options ->> 'reply_match', 'first'));
+            perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
+            v_effects := ingestion.claim_effects(v_event.event_id, v_token, v_lease_s);
+        end if;
+    else
+        -- The event's row is locked before the message and the effects, as in finish_event: else a deadlock could
+        -- follow.
+        select e.processed_at into v_processed_at from public.events e where e.event_id = v_event.event_id for update;
+        perform ingestion.merge_redelivery(v_event, v_app_id);
+        if v_processed_at is not null then
+            return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
+        end if;
+        v_outcome := 'resumed';
+        if v_event.contact_id is not null then
+            select * into v_profile from public.profiles p
+            where p.account_id = v_event.account_id and p.igsid = v_event.contact_id;
+        end if;
+        v_effects := ingestion.claim_effects(v_event.event_id, v_token, v_lease_s);
+        v_wait := ingestion.owed_in_s(v_event.event_id, v_token);
+        if v_effects = '[]' and v_wait is not null then
+            return jsonb_build_object(
+                'outcome', 'in_progress', 'account_id', v_event.account_id, 'retry_after', v_wait
+            );
+        end if;
+    end if;
+
+    -- Without a token, or with a dead one, no profile can be fetched: it stays pending until there is a token.
+    if v_profile.igsid is not null and v_max_age_s is not null and v_account_state = 'active'
+        and ingestion.opens_window(v_event) then
+        v_due := ingestion.profile_due(v_profile, v_max_age_s) and (
+            coalesce(p_options ->> 'env_token_for' in ('', v_event.account_id), false)
+            or ingestion.stored_token(v_event.account_id) is not null
+        );
+    end if;
+    if v_outcome = 'new' and (v_due or v_effects <> '[]') then
+        update public.events e set processed_at = null where e.event_id = v_event.event_id;
+    elsif v_outcome = 'resumed' and not v_due and v_effects = '[]' then
+        update public.events e set processed_at = now() where e.event_id = v_event.event_id;
+    end if;
+
+    return jsonb_build_object(
+        'outcome', v_outcome,
+        'account_id', v_event.account_id,
+        'account_state', v_account_state,
+        'profile_due', v_due,
+        'profile', case when v_profile.igsid is not null
+            then jsonb_build_object('username', v_profile.username, 'name', v_profile.name) end,
+        'effects', v_effects,
+        'token', case when v_due or v_effects @? '$[*] ? (@.kind != "next_phase")'
+            then ingestion.stored_token(v_event.account_id) end,
+        'retry_after', v_wait
+    );
+end;
+$$;
+comment on function public.record_event is 'Makes one event take effect, once: ledger, message, profile, planned effects.';

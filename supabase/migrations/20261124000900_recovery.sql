@@ -1,0 +1,155 @@
+-- Recovery: events that nobody finished, and sends whose outcome nobody knows.
+
+-- Takes events for another attempt: recorded more than p_older_than_s seconds ago and not finished, because a worker
+-- died, QStash gave up on them, or a dependency was down during direct processing. The oldest come first. Each is
+-- then left alone for as long as it is old: 5 minutes, 10, 20, …, a day. So two sweepers at once never take the same
+-- event, and an event that cannot be finished costs less and less. An event that a worker holds, or that has to wait,
+-- is not taken (outbox.lease_until, not_before). Returns the rows of the archive from which the events can be parsed
+-- again; `raw` is null past retention.
+create function public.unfinished_events(p_older_than_s integer default 300, p_limit integer default 100) returns jsonb
+language sql set search_path = ''
+as $$
+    with due as (
+        select e.event_id
+        from public.events e
+        where e.processed_at is null
+            and e.recorded_at < now() - p_older_than_s * interval '1 second'
+            and coalesce(e.sweep_after, '-infinity') <= now()
+            and coalesce((
+                select min(
+                    case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end
+                )
+                from public.outbox o
+                where o.event_id = e.event_id and o.state in ('planned', 'claimed', 'sending')
+            ), '-infinity') <= now()
+        order by e.recorded_at, e.event_id
+        limit p_limit
+        for update of e skip locked
+    ),
+    taken as (
+        update public.events e set
+            sweep_after = now() + least(now() - e.recorded_at, interval '1 day')
+        from due where e.event_id = due.event_id
+        returning e.*
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'event_id', t.event_id, 'kind', t.kind, 'account_id', t.account_id, 'topic', t.topic,
+        'via_standby', t.via_standby, 'occurred_at', t.occurred_at, 'received_at', t.received_at,
+        'recorded_at', t.recorded_at, 'raw', t.raw
+    ) order by t.recorded_at, t.event_id), '[]')
+    from taken t;
+$$;
+comment on function public.unfinished_events is 'Takes events that were recorded and not finished, for another attempt.';
+
+-- Shows the oldest events that were recorded more than p_older_than_s seconds ago and not finished: {total, events}.
+-- Nothing is taken from the sweeper (unfinished_events).
+create function public.list_unfinished(p_older_than_s integer, p_limit integer) returns jsonb
+language sql stable set search_path = ''
+return (
+    select jsonb_build_object(
+        'total', count(*),
+        'events', coalesce(
+            jsonb_agg(jsonb_build_object(
+                'event_id', u.event_id, 'kind', u.kind, 'account_id', u.account_id, 'recorded_at', u.recorded_at
+            ) order by u.place) filter (where u.place <= p_limit),
+            '[]'
+        )
+    )
+    from (
+        select e.event_id, e.kind, e.account_id, e.recorded_at,
+            row_number() over (order by e.recorded_at, e.event_id) as place
+        from public.events e
+        where e.processed_at is null and e.recorded_at < now() - p_older_than_s * interval '1 second'
+    ) u
+);
+comment on function public.list_unfinished is 'What was recorded and never finished, for people to see.';
+
+-- Marks sends as `unknown` whose worker died between `sending` and `sent`: they may have reached Meta, and are never
+-- sent again by themselves. Returns {expired, unknown_for_a_day}: how many there were, and how many have been unknown
+-- for longer than a day, which a person should look at.
+create function public.expire_sends() returns jsonb
+language sql set search_path = ''
+as $$
+    select jsonb_build_object(
+        'expired', ingestion.expire_leases(),
+        'unknown_for_a_day', (
+            select count(*) from public.outbox o
+            where o.state = 'unknown' and o.finished_at < now() - interval '1 day'
+        )
+    );
+$$;
+comment on function public.expire_sends is 'A send whose worker died becomes unknown; counts those that stay so.';
+
+-- Takes unknown sends, to look for them in their conversations (Meta, "Conversations API"): sends that left more than
+-- p_older_than_s seconds ago, the oldest first. A send that the conversation shows was sent. A send that it does not
+-- show stays unknown, for people; nothing is sent again. Each is then left alone for as long as it is old: 2 minutes,
+-- 4, 8, …, a day; after three days for good, as a conversation shows only its latest messages. So two sweepers at
+-- once never ask for the same send. Returns the conversations, {account_id, contact_id, token}; `token` is the
+-- stored, encrypted token of the account.
+create function public.unknown_sends(p_older_than_s integer default 120, p_limit integer default 50) returns jsonb
+language sql set search_path = ''
+as $$
+    with due as (
+        select o.effect_id
+        from public.outbox o
+        where o.state = 'unknown' and o.contact_id is not null
+            and o.sending_at between now() - interval '3 days' and now() - p_older_than_s * interval '1 second'
+            and coalesce(o.look_after, '-infinity') <= now()
+            -- An account whose token is dead cannot ask.
+            and not exists (
+                select from public.accounts a where a.account_id = o.account_id and a.state <> 'active'
+            )
+        order by o.sending_at, o.effect_id
+        limit p_limit
+        for update skip locked
+    ),
+    taken as (
+        update public.outbox o set look_after = now() + least(now() - o.sending_at, interval '1 day')
+        from due where o.effect_id = due.effect_id
+        returning o.account_id, o.contact_id
+    )
+    select coalesce(jsonb_agg(jsonb_build_object(
+        'account_id', c.account_id, 'contact_id', c.contact_id, 'token', ingestion.stored_token(c.account_id)
+    ) order by c.account_id, c.contact_id), '[]')
+    from (select distinct t.account_id, t.contact_id from taken t) c;
+$$;
+comment on function public.unknown_sends is 'Takes unknown sends that are to be looked for in their conversations.';
+
+-- Settles the unknown sends of one conversation by our messages that it shows, [{mid, text, at}]. Each send gets the
+-- message nearest in time that could be its own, unless another send has that message. Returns how many were found.
+create function public.settle_unknown(p_account_id text, p_contact_id text, p_messages jsonb) returns integer
+language plpgsql set search_path = ''
+as $$
+declare
+    v_effect public.outbox;
+    v_mid text;
+    v_settled integer := 0;
+begin
+    for v_effect in
+        select o.* from public.outbox o
+        where o.account_id = p_account_id and o.contact_id = p_contact_id and o.state = 'unknown'
+        order by o.sending_at, o.effect_id
+        for update
+    loop
+        v_mid := (
+            select m.mid
+            from jsonb_to_recordset(p_messages) m (mid text, text text, at timestamptz)
+            where ingestion.looks_like_echo(v_effect.payload, m.text, '[]')
+                and m.at <@ ingestion.echo_window(v_effect.sending_at)
+                and not exists (
+                    select from public.outbox o
+                    where o.account_id = p_account_id and o.mid = m.mid and o.kind <> 'next_phase'
+                )
+            order by abs(extract(epoch from m.at - v_effect.sending_at)), m.mid
+            limit 1
+        );
+        continue when v_mid is null;
+        perform ingestion.write_sent_message(v_effect, v_mid);
+        update public.outbox o set state = 'sent', mid = v_mid, mid_guessed = true, error_code = null
+        where o.effect_id = v_effect.effect_id;
+        v_settled := v_settled + 1;
+    end loop;
+    return v_settled;
+end;
+$$;
+comment on function public.settle_unknown is 'Finds unknown sends among what a conversation shows; counts those it found.';
