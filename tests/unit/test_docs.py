@@ -107,6 +107,8 @@ def test_every_file_that_is_named_exists(page: Path) -> None:
     spans = SPAN.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     files = [found.group() for span in spans if (found := FILE.match(span))]
     assert [file for file in files if not any(ROOT.glob(file.rstrip("/")))] == []
+    tests = [span for span in spans if re.fullmatch(r"[a-z]+/test_\w+", span)]
+    assert [test for test in tests if not (ROOT / "tests" / f"{test}.py").is_file()] == []
     suffixes = {suffix for span in spans for suffix in SQL_FILE.findall(span)}
     assert [suffix for suffix in suffixes if len(sql_files(suffix)) != 1] == []
 
