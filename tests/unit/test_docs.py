@@ -41,6 +41,9 @@ ROUTE = re.compile(r"(?<!\w)/api/[a-z]+(?:[/-][a-z]+)*(?![\w/$*…-])")
 SQL_FILE = re.compile(r"…(_\w+\.sql)")
 PLACE = re.compile(r"`([\w./…-]+)(?:: ([\w.]+))?`")
 
+PRIVATE_WORDS = re.compile(r"\b(roads?|moods?|retold|reread|whoever|kill-test)\b", re.IGNORECASE)
+"""Say path, fault, redelivered, reparse, the noun, crash test."""
+
 RULES_DECIDED = 30
 """The table "Where is it decided?" has at least so many rows."""
 
@@ -94,6 +97,12 @@ def test_every_link_within_the_project_leads_somewhere(page: Path) -> None:
     links = LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8")))
     within = [link for link in links if not re.match("[a-z]+:", link)]
     assert [link for link in within if goes_nowhere(page, link)] == []
+
+
+@BY_PAGE
+def test_the_words_are_those_of_the_house(page: Path) -> None:
+    """CONTRIBUTING.md, "Use plain words": one word for a thing, and the one that the field uses."""
+    assert set(PRIVATE_WORDS.findall(page.read_text(encoding="utf-8"))) == set()
 
 
 @BY_PAGE
