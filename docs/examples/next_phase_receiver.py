@@ -4,7 +4,7 @@ It shows the three duties of a receiver. It verifies the sender (Upstash-Signatu
 often the event comes: the event id is stored in the transaction of its effect. It says whether a retry helps: 489 means
 never, 500 means perhaps. docs/next-phase.md has the contract.
 
-To run it as a Vercel function of your own, put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
+To run it as a Vercel function, put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
 requirements.txt. SQLite keeps this example in one file; on Vercel use your Postgres, with the same statements.
 
 Settings: NEXT_PHASE_URL (exactly what PHASE3_URL is), QSTASH_CURRENT_SIGNING_KEY, QSTASH_NEXT_SIGNING_KEY,
