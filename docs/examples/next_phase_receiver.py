@@ -1,10 +1,10 @@
-"""A receiver of the next phase: what `PHASE3_URL` points to. Take it as a beginning.
+"""An example of a receiver of the next phase: the service behind `PHASE3_URL`.
 
-It shows the three things a receiver owes: it knows the sender (Upstash-Signature), it does each event once however
-often it comes (the event id is kept in the transaction of its effect), and it says whether another try would help
-(489 never, 500 perhaps). The contract is in docs/next-phase.md.
+It shows the three duties of a receiver. It verifies the sender (Upstash-Signature). It does each event once, however
+often the event comes: the event id is stored in the transaction of its effect. It says whether a retry helps: 489 means
+never, 500 means perhaps. docs/next-phase.md has the contract.
 
-As a Vercel function of your own: put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
+To run it as a Vercel function, put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
 requirements.txt. SQLite keeps this example in one file; on Vercel use your Postgres, with the same statements.
 
 Settings: NEXT_PHASE_URL (exactly what PHASE3_URL is), QSTASH_CURRENT_SIGNING_KEY, QSTASH_NEXT_SIGNING_KEY,

@@ -111,7 +111,7 @@ def test_the_document_says_how_far_behind_we_are(world: World) -> None:
         "update events set occurred_at = recorded_at - interval '1 hour', received_at = recorded_at - interval '2 min'"
     )
     (hour,) = answers(world, "half_from_instagram")
-    assert (hour["events"], hour["by_the_direct_road"]) == (2, 0)
+    assert (hour["events"], hour["processed_directly"]) == (2, 0)
     assert (hour["most_from_instagram"].total_seconds(), hour["most_from_webhook"].total_seconds()) == (3600, 120)
     (now,) = answers(world, "since_the_last_event")
     assert (now["unfinished"], now["oldest_unfinished"]) == (0, None)

@@ -50,7 +50,7 @@ def test_where_all_is_finished_there_is_nothing_to_do(world: World, method: str)
 
 
 def test_a_schedule_of_qstash_sweeps_with_the_secret_it_is_given(world: World) -> None:
-    """The line of the README, but at once."""
+    """The schedule of docs/operations.md, but at once."""
     answer = world.standins.post(
         f"{world.stack.qstash_url}/v2/publish/{world.stack.functions_url}{SWEEP}",
         headers={

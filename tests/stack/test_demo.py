@@ -69,7 +69,21 @@ def test_the_demo_ends_with_all_counts_right(shown: Shown) -> None:
     assert shown.status == 0
 
 
-def test_every_event_of_every_sample_has_its_row_with_road_verdict_and_time(shown: Shown) -> None:
+def test_the_readme_shows_what_the_demo_says(shown: Shown) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (
+        each for each in re.findall(r"^```\w*\n(.*?)^```$", readme, re.M | re.DOTALL) if "webhooks are posted" in each
+    )
+    said = {_without_chance(line) for line in shown.output.splitlines()}
+    assert [line for line in block.splitlines() if line.strip(" …") and _without_chance(line) not in said] == []
+
+
+def _without_chance(line: str) -> str:
+    """Returns `line` without ids, times and blanks, which differ from one run to another."""
+    return re.sub(r"ig_\S+|\b\d+(?= in the median| at most|$)| ", "", line.rstrip())
+
+
+def test_every_event_of_every_sample_has_its_row_with_path_outcome_and_time(shown: Shown) -> None:
     for sample in samples():
         assert re.search(
             rf"^  {sample.name} +{sample.kinds[0]} +ig_\w+\S+ +queued +processed +\d+$", shown.output, re.M
