@@ -22,9 +22,10 @@ Answer: TypeAlias = tuple[int, dict[str, str], bytes]
 
 Database: TypeAlias = psycopg.Connection[dict[str, Any]]
 Death: TypeAlias = tuple[Side, int | str]
-"""One side of an await point: by its number, or the first of a call, by its name in `lib.store` or `lib.graph`."""
+"""One side of an await point: by its number, or the first of a call, by its name in one of `_CLIENTS`."""
 
-_CLIENTS = ("store.py", "graph.py")
+_CLIENTS = ("lib.processing.store", "lib.graph.client")
+"""The modules that call Postgres and Meta. Where neither is called, the place is `-`."""
 _DEATH = re.compile(r"(before|after)\.(\w+)\.")
 
 
@@ -94,9 +95,9 @@ class Delivery:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _place(self) -> str:
-        """The call that is under way, by its name in `lib.store` or `lib.graph`."""
+        """The call that is under way, by its name in one of `_CLIENTS`."""
         for frame in self._stepper.waiting():
-            if Path(frame.f_code.co_filename).name in _CLIENTS:
+            if frame.f_globals["__name__"] in _CLIENTS:
                 return frame.f_code.co_name
         return "-"
 

@@ -1,4 +1,4 @@
-"""The sweeper: what was recorded and never finished is finished, once; and the direct road leaves it to it."""
+"""The sweeper: what was recorded and never finished is finished, once; and the direct way leaves it to it."""
 
 import threading
 from collections import Counter
@@ -80,7 +80,7 @@ def test_nothing_is_taken_before_its_time(world: World) -> None:
     assert states(world) == ["sent"]
 
 
-# The direct road is not held up.
+# The direct way is not held up.
 
 
 def test_a_webhook_is_accepted_although_its_next_phase_can_not_be_published(world: World) -> None:
