@@ -1,41 +1,28 @@
-"""How long a fresh process takes to import each function, and to give its first answer; beside an empty Starlette app.
+"""How long a fresh process takes until a function is ready, and until its first answer, beside an empty Starlette app.
 
-Every round starts one process for each, in turns, so that what slows the machine slows all. Knows what each function is
-asked first, and what it hears from the network. Must not know what it does.
+Measures the package that Vercel builds, with bytecode and without. Every round starts one process of each kind in turn,
+so that a slow moment of the machine slows all of them. With another checkout, the package of that one takes part, too.
 """
 
 import base64
 import hashlib
-import importlib.metadata
+import itertools
 import json
-import os
 import re
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jwt
-from matplotlib.figure import Figure
 
-from bench.function import (
-    BASE_URL,
-    CONSUMER,
-    FAILURE,
-    HEALTH,
-    INGEST,
-    WEBHOOK,
-    Call,
-    settings,
-    webhook_body,
-    webhook_call,
-)  # fmt: skip
-from bench.section import Section, Tell, ratio, save
-from dev.functions import find_functions
+from bench import package
+from bench.cold_picture import picture
+from bench.function import BASE_URL, CONSUMER, INGEST, WEBHOOK, Call, settings, webhook_body, webhook_call
+from bench.section import Section, Tell, ratio
 from dev.stack import keys
 from dev.stack.config import ROOT
 from lib.events import encode
@@ -43,106 +30,111 @@ from lib.parse import parse_webhook
 
 ROUNDS = 21
 EMPTY = "an empty Starlette app"
+THIS, OTHER = "this checkout", "the other"
 CHILD = Path(__file__).with_name("cold_child.py")
 HEAVIEST = 6
 
 
 @dataclass(frozen=True)
 class First:
-    """The first request to a function, and what it hears from the network meanwhile."""
+    """The first request to a function, and the network's answers to the function meanwhile."""
 
     call: Call
     answers: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(tell: Tell, *, quick: bool) -> Section:
-    """Starts many processes."""
-    rounds, firsts, hidden = 3 if quick else ROUNDS, _firsts(), _only_on_a_laptop()
-    names = (EMPTY, *firsts)
-    imports: dict[str, list[float]] = {name: [] for name in names}
-    answers: dict[str, list[float]] = {name: [] for name in names}
+@dataclass(frozen=True)
+class Kind:
+    """One kind of process: which checkout's package, with bytecode or without, and which function."""
+
+    checkout: str
+    bytecode: bool
+    name: str
+
+
+@dataclass
+class Times:
+    """Milliseconds of each start of one kind, from the start of the process's own clock."""
+
+    ready: list[float] = field(default_factory=list)
+    ready_cpu: list[float] = field(default_factory=list)
+    answer: list[float] = field(default_factory=list)
+    answer_cpu: list[float] = field(default_factory=list)
+
+
+Results = Mapping[Kind, Times]
+
+
+def run(tell: Tell, *, quick: bool, against: Path | None = None) -> Section:
+    """Makes the packages and starts many processes. Raises `RuntimeError` if a first answer is not 200."""
+    rounds = 3 if quick else ROUNDS
+    with tempfile.TemporaryDirectory(prefix="bench-package-") as directory:
+        packages = {}
+        for name, checkout in ((THIS, ROOT), *([(OTHER, against.resolve())] if against else [])):
+            tell(f"making the package of {name}")
+            packages[name] = package.make(checkout, Path(directory) / name.replace(" ", "-"))
+        results = _measure(packages, rounds, tell)
+        heaviest = _heaviest(packages[THIS])
+    return _section(packages[THIS], results, rounds, heaviest)
+
+
+def _measure(packages: Mapping[str, package.Package], rounds: int, tell: Tell) -> Results:
+    firsts = {EMPTY: First(Call("GET", "/")), **_firsts()}
+    results = {
+        Kind(checkout, bytecode, name): Times()
+        for bytecode, name, checkout in itertools.product((False, True), firsts, packages)
+    }
     for number in range(rounds + 1):
         tell(f"round {number} of {rounds}")
-        for name in names:
-            took = _start(name, firsts.get(name, First(Call("GET", "/"))), hidden)
-            if number:  # the first one fills the disk cache
-                imports[name].append(took["import_ms"])
-                answers[name].append(took["answer_ms"])
-    median_imports = {name: statistics.median(times) for name, times in imports.items()}
-    median_answers = {name: statistics.median(times) for name, times in answers.items()}
-    return Section(
-        title="Cold start",
-        about=(
-            "A fresh process, with what the functions have installed and nothing else: until the function is imported, "
-            "and until its first answer is given. The webhook's is one message handed over, the consumer's one message "
-            "recorded, with the Supabase client (its part for the database) imported and made; the network is in "
-            f"memory, the TLS contexts are real. Medians of {rounds}. Baseline: {EMPTY} that answers `{{}}`."
-        ),
-        head=("function", "import, ms", "ratio", "first answer, ms", "ratio"),
-        rows=tuple(
-            (
-                name,
-                f"{median_imports[name]:.0f}",
-                ratio(median_imports[name], median_imports[EMPTY]),
-                f"{median_answers[name]:.0f}",
-                ratio(median_answers[name], median_answers[EMPTY]),
-            )
-            for name in names
-        ),
-        remarks=(
-            "The aim: the webhook's import at most 1.3 times the baseline's, and the consumer, with the Supabase "
-            "client in it, at most 2.5 times.",
-            f"What weighs most in the webhook's import (`python -X importtime`): {_heaviest(hidden)}.",
-        ),
-        pictures=((_picture(median_imports, median_answers), "Import and first answer of each function"),),
-    )
+        for kind, times in results.items():
+            took = _start(packages[kind.checkout], kind, firsts[kind.name])
+            if number:  # round 0 fills the disk cache
+                times.ready.append(took["ready_ms"])
+                times.ready_cpu.append(took["ready_cpu_ms"])
+                times.answer.append(took["answer_ms"])
+                times.answer_cpu.append(took["answer_cpu_ms"])
+    return results
 
 
-def _start(name: str, first: First, hidden: list[str]) -> dict[str, float]:
-    file = None if name == EMPTY else str(find_functions(ROOT)[name].file)
-    order = {
-        "file": file,
-        "hidden": hidden,
+def _start(built: package.Package, kind: Kind, first: First) -> dict[str, float]:
+    order = json.dumps(_order(built.folder(bytecode=kind.bytecode), kind.name, first))
+    done = built.run(str(CHILD), order, bytecode=kind.bytecode, settings=settings())
+    took: dict[str, float] = json.loads(done.stderr.splitlines()[-1]) if done.returncode == 0 else {}
+    if took.get("status") != 200:
+        raise RuntimeError(f"{kind} did not answer 200: {done.stderr[-2000:]}")
+    return took
+
+
+def _order(root: Path, name: str, first: First) -> dict[str, object]:
+    """The argument of `cold_child.py`."""
+    return {
+        "root": str(root),
+        "file": None if name == EMPTY else f"{name.removeprefix('/')}.py",
         "method": first.call.method,
         "path": first.call.path,
         "headers": {"host": "bench.example", **(first.call.headers or {})},
         "body": first.call.body.decode(),
         "answers": dict(first.answers),
     }
-    done = subprocess.run(
-        [sys.executable, str(CHILD), json.dumps(order)],
-        env={"PATH": os.environ["PATH"], **settings()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    took: dict[str, float] = json.loads(done.stderr.splitlines()[-1]) if done.returncode == 0 else {}
-    if took.get("status") != 200:
-        raise RuntimeError(f"{name} did not answer 200: {done.stderr[-2000:]}")
-    return took
 
 
 def _firsts() -> dict[str, First]:
-    """By the path of the function."""
+    """The first request to each function, by the function's path."""
     body = webhook_body(1)
     [event] = parse_webhook(json.loads(body), received_at=time.time_ns() // 1_000_000)
-    handed = encode(event)
-    given = {"event_id": event.event_id, "status": "queued", "via": "queue", "message_id": "msg_1"}
+    sent = encode(event)
+    queued = {"event_id": event.event_id, "status": "queued", "via": "queue", "message_id": "msg_1"}
     recorded = {"outcome": "new", "account_id": event.account_id, "account_state": "active", "effects": []}
-    report = {"sourceMessageId": "msg_1", "status": 500, "sourceBody": base64.b64encode(handed).decode()}
     bearer = {"authorization": f"Bearer {keys.INTERNAL_SECRET}", "x-ingest-budget-ms": "3800"}
     return {
-        WEBHOOK: First(webhook_call(body), {INGEST: json.dumps({"results": [given]})}),
-        INGEST: First(Call("POST", INGEST, handed, bearer), {"/v2/batch": '[{"messageId": "msg_1"}]'}),
-        CONSUMER: First(_delivered(CONSUMER, handed), {"/rest/v1/rpc/record_event": json.dumps(recorded)}),
-        FAILURE: First(_delivered(FAILURE, json.dumps(report).encode()), {"/rest/v1/rpc/store_dead_letter": "true"}),
-        HEALTH: First(Call("GET", HEALTH)),
+        WEBHOOK: First(webhook_call(body), {INGEST: json.dumps({"results": [queued]})}),
+        INGEST: First(Call("POST", INGEST, sent, bearer), {"/v2/batch": '[{"messageId": "msg_1"}]'}),
+        CONSUMER: First(_delivery(CONSUMER, sent), {"/rest/v1/rpc/record_event": json.dumps(recorded)}),
     }
 
 
-def _delivered(path: str, body: bytes) -> Call:
-    """A delivery, signed as QStash signs (Upstash, "Verifying signatures")."""
+def _delivery(path: str, body: bytes) -> Call:
+    """Returns a delivery with QStash's signature (Upstash, "Verifying signatures")."""
     now_s = int(time.time())
     digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode()
     claims = {"iss": "Upstash", "sub": BASE_URL + path, "iat": now_s, "nbf": now_s, "exp": now_s + 3600, "jti": "1"}
@@ -150,50 +142,94 @@ def _delivered(path: str, body: bytes) -> Call:
     return Call("POST", path, body, {"upstash-signature": signature, "upstash-message-id": "msg_1"})
 
 
-def _only_on_a_laptop() -> list[str]:
-    """Modules of distributions that are installed here and not with the functions."""
-    deployed = {
-        _canonical(match[1])
-        for line in (ROOT / "requirements.txt").read_text().splitlines()
-        if (match := re.match(r"([A-Za-z0-9._-]+)==", line))
-    }
-    return [
-        module
-        for module, owners in importlib.metadata.packages_distributions().items()
-        if deployed.isdisjoint(map(_canonical, owners))
-    ]
-
-
-def _canonical(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _heaviest(hidden: list[str]) -> str:
-    """The packages whose modules take longest by themselves, in words."""
-    file = find_functions(ROOT)[WEBHOOK].file
-    lines = f"import sys; sys.path[0:0] = {[str(CHILD.parent), str(ROOT)]!r}; import cold_child\n"
-    lines += f"sys.meta_path.insert(0, cold_child.Hidden({set(hidden)!r})); cold_child.load({str(file)!r})"
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", lines],
-        env={"PATH": os.environ["PATH"], **settings()},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def _heaviest(built: package.Package) -> str:
+    """Returns, in words, the packages whose modules take longest by themselves in the webhook's import."""
+    order = json.dumps(_order(built.compiled, WEBHOOK, _firsts()[WEBHOOK]))
+    lines = f"import json, sys; sys.path[0] = {str(CHILD.parent)!r}; import cold_child; order = json.loads({order!r})\n"
+    lines += "sys.path[0] = order['root']; cold_child.load(order['root'] + '/' + order['file'])"
+    done = built.run("-X", "importtime", "-c", lines, bytecode=True, settings=settings())
     spent: Counter[str] = Counter()
     for micros, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)$", done.stderr, re.M):
         spent[module.partition(".")[0]] += int(micros)
-    return ", ".join(f"{package} {micros / 1000:.1f} ms" for package, micros in spent.most_common(HEAVIEST))
+    del spent["cold_child"]
+    return ", ".join(f"{name} {micros / 1000:.1f} ms" for name, micros in spent.most_common(HEAVIEST))
 
 
-def _picture(imports: Mapping[str, float], answers: Mapping[str, float]) -> str:
-    figure = Figure(figsize=(8, 3), layout="constrained")
-    axes = figure.subplots()
-    names = list(imports)
-    axes.barh(names, list(answers.values()), color="#c4ccd6", label="first answer")
-    axes.barh(names, list(imports.values()), color="#1f6f54", label="import")
-    axes.invert_yaxis()
-    axes.set_xlabel("ms from the start, median")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    return save(figure, "cold_start.svg")
+def _section(built: package.Package, results: Results, rounds: int, heaviest: str) -> Section:
+    compared = any(kind.checkout == OTHER for kind in results)
+    return Section(
+        title="Cold start",
+        about=(
+            f"A fresh process with a function's package ({built.made}): until the function is imported and ready, and "
+            "until its first answer is given. The first request of the webhook and of the internal endpoint is one "
+            "message to hand on, that of the consumer one message to record. The network is in memory; the TLS "
+            f"contexts and the clients are real. Medians of {rounds}, with the half of the times around them; CPU is "
+            f"the processor time of the process. Baseline: {EMPTY} that answers `{{}}`, from the same package."
+        ),
+        head=(
+            *(("checkout",) if compared else ()),
+            *("function", "bytecode", "ready, ms", "half within", "ratio", "CPU, ms"),
+            *("first answer, ms", "half within", "ratio", "CPU, ms"),
+        ),
+        rows=tuple(
+            (*((kind.checkout,) if compared else ()), *_row(kind, times, results)) for kind, times in results.items()
+        ),
+        remarks=(
+            *(_comparison(results) if compared else ()),
+            "The platform compiles only with the project variable VERCEL_PYTHON_COMPILEALL=1 (docs/vercel.md).",
+            f"The heaviest packages in the webhook's import, with bytecode (`python -X importtime`): {heaviest}.",
+        ),
+        pictures=((picture(_medians(results)), "Ready and first answer of each function"),),
+    )
+
+
+def _row(kind: Kind, times: Times, results: Results) -> tuple[str, ...]:
+    floor = results[Kind(kind.checkout, kind.bytecode, EMPTY)]
+    return (
+        kind.name,
+        "with" if kind.bytecode else "without",
+        *_cells(times.ready, times.ready_cpu, floor.ready),
+        *_cells(times.answer, times.answer_cpu, floor.answer),
+    )
+
+
+def _cells(times: Sequence[float], cpu: Sequence[float], floor: Sequence[float]) -> tuple[str, ...]:
+    """The median, the half around it, the ratio to the floor, and the processor time."""
+    quarter, median, three_quarters = statistics.quantiles(times, n=4)
+    half = f"{quarter:.0f} to {three_quarters:.0f}"
+    return (f"{median:.0f}", half, ratio(median, statistics.median(floor)), f"{statistics.median(cpu):.0f}")
+
+
+def _comparison(results: Results) -> list[str]:
+    """Returns a sentence a function: this checkout's medians as ratios to the other's."""
+    sentences = []
+    for name in dict.fromkeys(kind.name for kind in results):
+        ratios = (
+            f"{words}: ready {_compared(results[mine].ready, results[theirs].ready)}, CPU "
+            f"{_compared(results[mine].ready_cpu, results[theirs].ready_cpu)}, first answer "
+            f"{_compared(results[mine].answer, results[theirs].answer)}, CPU "
+            f"{_compared(results[mine].answer_cpu, results[theirs].answer_cpu)}"
+            for words, mine, theirs in (
+                ("without bytecode", Kind(THIS, False, name), Kind(OTHER, False, name)),
+                ("with", Kind(THIS, True, name), Kind(OTHER, True, name)),
+                ("with, to the other without", Kind(THIS, True, name), Kind(OTHER, False, name)),
+            )
+        )
+        sentences.append(f"{name}, {THIS} to {OTHER}. {'; '.join(ratios)}.")
+    return sentences
+
+
+def _compared(mine: Sequence[float], theirs: Sequence[float]) -> str:
+    return ratio(statistics.median(mine), statistics.median(theirs))
+
+
+def _medians(results: Results) -> dict[str, tuple[float, float]]:
+    """Milliseconds until ready and until the first answer, by the label of a bar."""
+    other = {THIS: "", OTHER: ", the other"}
+    return {
+        f"{kind.name}, {'with' if kind.bytecode else 'without'} bytecode{other[kind.checkout]}": (
+            statistics.median(times.ready),
+            statistics.median(times.answer),
+        )
+        for kind, times in results.items()
+    }

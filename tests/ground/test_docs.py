@@ -22,6 +22,7 @@ OTHERS = {
     "MEDIA_SHARE": "Meta's, a kind of attachment",
     "SUPABASE_ANON_KEY": "the doctor's alone (dev/doctor/case.py)",
     "UV_PYTHON": "of uv",
+    "VERCEL_PYTHON_COMPILEALL": "of Vercel's builder (dev/vercel_build.py)",
 }
 """Words in capitals that are no variable of the functions."""
 
