@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import jwt
 from bench import package
 from bench.cold_picture import picture
 from bench.function import BASE_URL, CONSUMER, INGEST, WEBHOOK, Call, settings, webhook_body, webhook_call
-from bench.section import Section, Tell, ratio
+from bench.section import Section, Tell, half, ratio
 from dev.stack import keys
 from dev.stack.config import ROOT
 from lib.events import encode
@@ -32,7 +32,7 @@ ROUNDS = 21
 EMPTY = "an empty Starlette app"
 THIS, OTHER = "this checkout", "the other"
 CHILD = Path(__file__).with_name("cold_child.py")
-HEAVIEST = 6
+HEAVIEST, HEAVIEST_RUNS = 6, 5
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,17 @@ class Kind:
 
 @dataclass
 class Times:
-    """Milliseconds of each start of one kind, from the start of the process's own clock."""
+    """Milliseconds from the start of the process's clock to one moment, of each start of one kind of process."""
 
-    ready: list[float] = field(default_factory=list)
-    ready_cpu: list[float] = field(default_factory=list)
-    answer: list[float] = field(default_factory=list)
-    answer_cpu: list[float] = field(default_factory=list)
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
 
-Results = Mapping[Kind, Times]
+READY, ANSWER = "ready", "first answer"
+
+
+Results = Mapping[tuple[Kind, str], Times]
+"""By kind of process and moment."""
 
 
 def run(tell: Tell, *, quick: bool, against: Path | None = None) -> Section:
@@ -80,29 +82,31 @@ def run(tell: Tell, *, quick: bool, against: Path | None = None) -> Section:
 
 def _measure(packages: Mapping[str, package.Package], rounds: int, tell: Tell) -> Results:
     firsts = {EMPTY: First(Call("GET", "/")), **_firsts()}
-    results = {
-        Kind(checkout, bytecode, name): Times()
+    kinds = [
+        Kind(checkout, bytecode, name)
         for bytecode, name, checkout in itertools.product((False, True), firsts, packages)
-    }
+    ]
+    results = {key: Times() for key in itertools.product(kinds, (READY, ANSWER))}
     for number in range(rounds + 1):
         tell(f"round {number} of {rounds}")
-        for kind, times in results.items():
+        for kind in kinds:
             took = _start(packages[kind.checkout], kind, firsts[kind.name])
             if number:  # round 0 fills the disk cache
-                times.ready.append(took["ready_ms"])
-                times.ready_cpu.append(took["ready_cpu_ms"])
-                times.answer.append(took["answer_ms"])
-                times.answer_cpu.append(took["answer_cpu_ms"])
+                for moment in (READY, ANSWER):
+                    wall_ms, cpu_ms = took[moment]
+                    results[kind, moment].wall.append(wall_ms)
+                    results[kind, moment].cpu.append(cpu_ms)
     return results
 
 
-def _start(built: package.Package, kind: Kind, first: First) -> dict[str, float]:
+def _start(built: package.Package, kind: Kind, first: First) -> dict[str, tuple[float, float]]:
+    """Starts one process. Returns the milliseconds of the wall clock and of the processor, by moment."""
     order = json.dumps(_order(built.folder(bytecode=kind.bytecode), kind.name, first))
     done = built.run(str(CHILD), order, bytecode=kind.bytecode, settings=settings())
-    took: dict[str, float] = json.loads(done.stderr.splitlines()[-1]) if done.returncode == 0 else {}
-    if took.get("status") != 200:
+    result = json.loads(done.stderr.splitlines()[-1]) if done.returncode == 0 else {}
+    if result.get("status") != 200:
         raise RuntimeError(f"{kind} did not answer 200: {done.stderr[-2000:]}")
-    return took
+    return {READY: result["ready_ms"], ANSWER: result["answer_ms"]}
 
 
 def _order(root: Path, name: str, first: First) -> dict[str, object]:
@@ -147,16 +151,20 @@ def _heaviest(built: package.Package) -> str:
     order = json.dumps(_order(built.compiled, WEBHOOK, _firsts()[WEBHOOK]))
     lines = f"import json, sys; sys.path[0] = {str(CHILD.parent)!r}; import cold_child; order = json.loads({order!r})\n"
     lines += "sys.path[0] = order['root']; cold_child.load(order['root'] + '/' + order['file'])"
-    done = built.run("-X", "importtime", "-c", lines, bytecode=True, settings=settings())
-    spent: Counter[str] = Counter()
-    for micros, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)$", done.stderr, re.M):
-        spent[module.partition(".")[0]] += int(micros)
-    del spent["cold_child"]
-    return ", ".join(f"{name} {micros / 1000:.1f} ms" for name, micros in spent.most_common(HEAVIEST))
+    spent: dict[str, list[int]] = {}
+    for _ in range(HEAVIEST_RUNS):
+        done = built.run("-X", "importtime", "-c", lines, bytecode=True, settings=settings())
+        one: Counter[str] = Counter()
+        for micros, module in re.findall(r"^import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)$", done.stderr, re.M):
+            one[module.partition(".")[0]] += int(micros)
+        for name, micros in one.items():
+            spent.setdefault(name, []).append(micros)
+    medians = Counter({name: statistics.median(micros) for name, micros in spent.items() if name != CHILD.stem})
+    return ", ".join(f"{name} {micros / 1000:.1f} ms" for name, micros in medians.most_common(HEAVIEST))
 
 
 def _section(built: package.Package, results: Results, rounds: int, heaviest: str) -> Section:
-    compared = any(kind.checkout == OTHER for kind in results)
+    compared = any(kind.checkout == OTHER for kind, _ in results)
     return Section(
         title="Cold start",
         about=(
@@ -164,72 +172,68 @@ def _section(built: package.Package, results: Results, rounds: int, heaviest: st
             "until its first answer is given. The first request of the webhook and of the internal endpoint is one "
             "message to hand on, that of the consumer one message to record. The network is in memory; the TLS "
             f"contexts and the clients are real. Medians of {rounds}, with the half of the times around them; CPU is "
-            f"the processor time of the process. Baseline: {EMPTY} that answers `{{}}`, from the same package."
+            "the processor time of the process, which other work on the machine hardly changes. Baseline: "
+            f"{EMPTY} that answers `{{}}`, from the same package."
         ),
         head=(
-            *(("checkout",) if compared else ()),
-            *("function", "bytecode", "ready, ms", "half within", "ratio", "CPU, ms"),
-            *("first answer, ms", "half within", "ratio", "CPU, ms"),
+            *("function", "bytecode", *(("checkout",) if compared else ()), "until"),
+            *("ms", "half within", "ratio", "CPU, ms", "half within", "ratio"),
         ),
         rows=tuple(
-            (*((kind.checkout,) if compared else ()), *_row(kind, times, results)) for kind, times in results.items()
+            (
+                *(kind.name, "with" if kind.bytecode else "without", *((kind.checkout,) if compared else ()), moment),
+                *_cells(times, results[Kind(kind.checkout, kind.bytecode, EMPTY), moment]),
+            )
+            for (kind, moment), times in results.items()
         ),
         remarks=(
-            *(_comparison(results) if compared else ()),
+            *(comparison(results) if compared else ()),
             "The platform compiles only with the project variable VERCEL_PYTHON_COMPILEALL=1 (docs/vercel.md).",
             f"The heaviest packages in the webhook's import, with bytecode (`python -X importtime`): {heaviest}.",
         ),
-        pictures=((picture(_medians(results)), "Ready and first answer of each function"),),
+        pictures=((picture(_medians(results)), "Processor time until each function is ready, and has answered"),),
     )
 
 
-def _row(kind: Kind, times: Times, results: Results) -> tuple[str, ...]:
-    floor = results[Kind(kind.checkout, kind.bytecode, EMPTY)]
-    return (
-        kind.name,
-        "with" if kind.bytecode else "without",
-        *_cells(times.ready, times.ready_cpu, floor.ready),
-        *_cells(times.answer, times.answer_cpu, floor.answer),
-    )
+def _cells(times: Times, floor: Times) -> tuple[str, ...]:
+    """The median, the half around it and the ratio to the floor, by each clock."""
+    cells: list[str] = []
+    for clock, baseline in ((times.wall, floor.wall), (times.cpu, floor.cpu)):
+        median = statistics.median(clock)
+        cells += (f"{median:.0f}", half(clock, 0), ratio(median, statistics.median(baseline)))
+    return tuple(cells)
 
 
-def _cells(times: Sequence[float], cpu: Sequence[float], floor: Sequence[float]) -> tuple[str, ...]:
-    """The median, the half around it, the ratio to the floor, and the processor time."""
-    quarter, median, three_quarters = statistics.quantiles(times, n=4)
-    half = f"{quarter:.0f} to {three_quarters:.0f}"
-    return (f"{median:.0f}", half, ratio(median, statistics.median(floor)), f"{statistics.median(cpu):.0f}")
-
-
-def _comparison(results: Results) -> list[str]:
-    """Returns a sentence a function: this checkout's medians as ratios to the other's."""
-    sentences = []
-    for name in dict.fromkeys(kind.name for kind in results):
-        ratios = (
-            f"{words}: ready {_compared(results[mine].ready, results[theirs].ready)}, CPU "
-            f"{_compared(results[mine].ready_cpu, results[theirs].ready_cpu)}, first answer "
-            f"{_compared(results[mine].answer, results[theirs].answer)}, CPU "
-            f"{_compared(results[mine].answer_cpu, results[theirs].answer_cpu)}"
+def comparison(results: Results) -> list[str]:
+    """Returns a sentence for each function: this checkout's medians as multiples of the other's."""
+    return [
+        f"{name}, {THIS} to {OTHER}: "
+        + "; ".join(
+            f"{words}, {moment} {_compared(results[mine, moment], results[theirs, moment])}"
             for words, mine, theirs in (
                 ("without bytecode", Kind(THIS, False, name), Kind(OTHER, False, name)),
-                ("with", Kind(THIS, True, name), Kind(OTHER, True, name)),
-                ("with, to the other without", Kind(THIS, True, name), Kind(OTHER, False, name)),
+                ("with bytecode", Kind(THIS, True, name), Kind(OTHER, True, name)),
+                ("with bytecode to the other without", Kind(THIS, True, name), Kind(OTHER, False, name)),
             )
+            for moment in (READY, ANSWER)
         )
-        sentences.append(f"{name}, {THIS} to {OTHER}. {'; '.join(ratios)}.")
-    return sentences
+        + "."
+        for name in dict.fromkeys(kind.name for kind, _ in results)
+    ]
 
 
-def _compared(mine: Sequence[float], theirs: Sequence[float]) -> str:
-    return ratio(statistics.median(mine), statistics.median(theirs))
+def _compared(mine: Times, theirs: Times) -> str:
+    wall = ratio(statistics.median(mine.wall), statistics.median(theirs.wall))
+    return f"{wall} (CPU {ratio(statistics.median(mine.cpu), statistics.median(theirs.cpu))})"
 
 
 def _medians(results: Results) -> dict[str, tuple[float, float]]:
-    """Milliseconds until ready and until the first answer, by the label of a bar."""
+    """Returns the processor time until ready and until the first answer, by the label of a bar."""
     other = {THIS: "", OTHER: ", the other"}
     return {
         f"{kind.name}, {'with' if kind.bytecode else 'without'} bytecode{other[kind.checkout]}": (
-            statistics.median(times.ready),
-            statistics.median(times.answer),
+            statistics.median(results[kind, READY].cpu),
+            statistics.median(results[kind, ANSWER].cpu),
         )
-        for kind, times in results.items()
+        for kind in dict.fromkeys(kind for kind, _ in results)
     }

@@ -1,7 +1,7 @@
-"""Events a second through the consumer, against the same SQL functions called bare: through PostgREST, and in Postgres.
+"""Events a second through the consumer, against the same SQL functions called directly, by PostgREST and in Postgres.
 
-The consumer is asked by the same client as PostgREST, with as many events, in turns. Knows the sides that are
-compared. Must not know what the consumer does: its requests are observed, and repeated.
+The requests of the consumer are observed once and then repeated without it. All sides get as many events from the same
+client, in turns.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ CONSUMER, TWO, SQL, HTTPX, SAME, POSTGRES = (
 )
 MOST_DATABASE_CALLS = {PLAIN: 1, DM: 4}
 NO_DELIVERIES = {"delivery": {"delay_ms": 600_000}}
-"""QStash's stand-in takes a next phase and keeps it: what delivering costs would be on one side only."""
+"""QStash's stand-in accepts a next phase and keeps it, because its delivery would burden one side only."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`rounds` of so many events a side, by kind and how many are at it at once."""
+    """The number of rounds, and of events a side, by kind of event and how many are handled at once."""
 
     rounds: int
     events: Mapping[tuple[str, int], int]
@@ -55,25 +55,25 @@ QUICK = Plan(rounds=1, events={(PLAIN, 1): 10, (PLAIN, 16): 32, (DM, 1): 5, (DM,
 
 @dataclass(frozen=True)
 class Found:
-    """Events a second by round, and seconds of processor time an event by component; of one side."""
+    """The result of one side: events a second by round, and seconds of processor time an event by component."""
 
     pace: list[float]
     spent: dict[str, float]
 
     @property
     def median(self) -> float:
-        """Events a second."""
+        """The median of the events a second."""
         return statistics.median(self.pace)
 
 
 Side = Callable[[int, int], Callable[[], float]]
-"""Events at once and how many: makes them ready, and then tells events a second."""
+"""Takes how many events at once and in all, and prepares them. Returns a function that runs them: events a second."""
 
 Results = dict[tuple[str, int], dict[str, Found]]
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures on a stack of its own. Raises `RuntimeError` where an event does not arrive, or takes too many calls."""
+    """Measures on a stack of its own. Raises `RuntimeError` if an event does not arrive, or takes too many calls."""
     plan = QUICK if quick else FULL
     with own_stack(tell) as stack:
         _prepare(stack, plan.people)
@@ -94,7 +94,7 @@ def run(tell: Tell, *, quick: bool) -> Section:
 
 
 def _prepare(stack: Stack, people: int) -> None:
-    """Everybody is known, one rule answers, and QStash delivers nothing."""
+    """Makes everybody known, adds one reply rule, and stops QStash's deliveries."""
     with psycopg.connect(stack.dsn, autocommit=True) as db:
         everybody_is_known(db, people)
         db.execute(
@@ -168,7 +168,7 @@ def _pace(jobs: Sequence[Job], at_once: int) -> Callable[[], float]:
 
 
 def _measure(stack: Stack, sides: Mapping[str, Side], at_once: int, events: int, rounds: int) -> dict[str, Found]:
-    """In turns, so that what slows the machine slows all sides; the first round warms up and is not counted."""
+    """Takes turns, so that a slow moment of the machine slows all sides. The first round is a warm-up."""
     found = {name: Found([], {}) for name in sides}
     for number in range(rounds + 1):
         for name, side in sides.items():
@@ -184,7 +184,7 @@ def _measure(stack: Stack, sides: Mapping[str, Side], at_once: int, events: int,
 
 
 def _arrived(stack: Stack) -> str:
-    """Raises `RuntimeError` where an event was refused on the way, or a reply or a next phase was not sent."""
+    """Returns a sentence if every event is finished and every effect sent, else raises `RuntimeError`."""
     with psycopg.connect(stack.dsn) as db:
         (open_events,) = db.execute("select count(*) from public.events where processed_at is null").fetchone() or (0,)
         states: dict[str, int] = dict(
@@ -201,9 +201,9 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
         title="The consumer",
         about=(
             "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs "
-            "to disk. Baselines: the very requests the consumer makes of Supabase, repeated through the same gateway "
-            "by the same bare client that delivers, and by httpx, on which the Supabase client stands (for the DM also "
-            "together with its requests to the stand-ins of Graph and QStash); and the same SQL functions called by "
+            "to disk. Baselines: the same requests that the consumer sends to Supabase, repeated through the same "
+            "gateway by the bare client that delivers, and by httpx, on which the Supabase client stands (for the DM "
+            "also with its requests to the stand-ins of Graph and QStash); and the same SQL functions called by "
             f"pgbench. Everybody's profile is fresh. Medians of {plan.rounds} rounds in turns."
         ),
         head=(
@@ -217,7 +217,7 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
         ),
         remarks=(
             "The aim: at least 0.80 of bare PostgREST at equal concurrency. The consumer has "
-            f"{_to_library(results, 1)} of what httpx makes of the same calls by itself, and "
+            f"{_to_library(results, 1)} the pace of httpx with the same calls, and "
             f"{_to_library(results, 16)} at 16 at once.",
             _limit(results[PLAIN, 16]),
             *remarks,
@@ -243,14 +243,14 @@ def _limit(found: Mapping[str, Found]) -> str:
     ours, theirs = spent["consumer"], spent["PostgREST"] + spent["Postgres"]
     return (
         f"Of a plain message, 16 at once, {ours * 1e3:.1f} ms of processor time are the consumer's own process (with "
-        f"the laptop's server in it), {ratio(ours, theirs)} what PostgREST and Postgres take together: by itself on a "
-        f"core it could do no more than {1 / ours:.0f} events a second. It was at it for "
-        f"{ours * found[CONSUMER].median:.0%} of a core; the rest of the machine is the database's, and whoever else's."
+        f"the laptop's server in it), {ratio(ours, theirs)} the time of PostgREST and Postgres together: alone on a "
+        f"core it could do no more than {1 / ours:.0f} events a second. It used "
+        f"{ours * found[CONSUMER].median:.0%} of a core; the database and other processes used the rest."
     )
 
 
 def _spent(name: str, found: Mapping[str, Found]) -> str:
-    """Processor time of one event, by component, and how many cores were busy."""
+    """Describes the processor time of one event, by component, and how many cores were busy."""
 
     def one(side: str) -> str:
         parts = sorted(found[side].spent.items(), key=lambda part: -part[1])

@@ -1,7 +1,4 @@
-"""The picture of the consumer's section: events a second, and for whom the machine was busy.
-
-Knows matplotlib. Must not know how anything was measured.
-"""
+"""The picture of the consumer's section: events a second, and the processor time of each component."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -9,7 +6,7 @@ from typing import Protocol
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.section import save
+from bench.section import save, without_frame
 
 COLORS = {
     "consumer": "#1f6f54", "gateway": "#8a8f98", "PostgREST": "#2f5d9b", "Postgres": "#7a5ea8", "client": "#d5d8dc",
@@ -18,7 +15,7 @@ COLORS = {
 
 
 class Found(Protocol):
-    """What one side did."""
+    """The result of one side."""
 
     @property
     def pace(self) -> list[float]:
@@ -30,11 +27,11 @@ class Found(Protocol):
 
     @property
     def median(self) -> float:
-        """Events a second."""
+        """The median of the events a second."""
 
 
 def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
-    """Writes it; returns its name."""
+    """Writes the picture and returns its name."""
     bars = [
         (f"{kind}, {at_once}: {side}", side, found)
         for (kind, at_once), sides in results.items()
@@ -54,8 +51,7 @@ def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
     for name, color in COLORS.items():
         times.barh(0, 0, color=color, label=name)
     times.legend(frameon=False, fontsize=8, loc="upper right")
-    for axes in (paces, times):
-        axes.spines[["top", "right"]].set_visible(False)
+    without_frame(paces, times)
     return save(figure, "consumer.svg")
 
 

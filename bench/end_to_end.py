@@ -1,6 +1,6 @@
-"""From the post of a webhook to the visible row: at a steady rate, and in a burst; against the SQL function alone.
+"""From the post of a webhook to the visible row, at a steady rate and in a burst, against the SQL function alone.
 
-Everything runs as it is: two processes of functions, QStash's stand-in, PostgREST, and a Postgres that syncs to disk.
+The whole stack runs: two processes of functions, QStash's stand-in, PostgREST, and a Postgres that syncs to disk.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.load import own_stack
 from bench.passage import Found, Plan, measure, percentile
-from bench.section import Section, Tell, ratio, save
+from bench.section import Section, Tell, ratio, save, without_frame
 
 FULL = Plan(people=500, alone=400, steady=600, burst=10_000)
 QUICK = Plan(people=20, alone=20, steady=20, burst=100, batch=10)
@@ -23,7 +23,7 @@ GREY, GREEN, BLUE, OCHRE = "#8a8f98", "#1f6f54", "#2f5d9b", "#c98a1b"
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures on a stack of its own. Raises `RuntimeError` where something does not arrive."""
+    """Measures on a stack of its own. Raises `RuntimeError` if a message does not arrive."""
     plan = QUICK if quick else FULL
     with own_stack(tell, instances=2) as stack:
         return _section(plan, asyncio.run(measure(stack, plan, tell)))
@@ -44,8 +44,8 @@ def _section(plan: Plan, found: Found) -> Section:
         title="From the post to the row",
         about=(
             "Signed webhooks posted to two processes of functions; QStash's stand-in, PostgREST and Postgres on the "
-            f"same machine. Steady: {plan.steady} webhooks of one message, by the clock, so that a wait is counted and "
-            f"not avoided. Burst: {plan.burst // plan.batch} webhooks of {plan.batch} messages, {plan.at_once} at "
+            f"same machine. Steady: {plan.steady} webhooks of one message, posted by the clock, however long others "
+            f"wait. Burst: {plan.burst // plan.batch} webhooks of {plan.batch} messages, {plan.at_once} at "
             "once, each message from its webhook's first post. The row is visible when another connection sees it; "
             f"that one asks every {median_ms:.0f} ms (99 % within {slow_ms:.0f} ms). Baseline: the same rows by the "
             f"same SQL function, `record_event`, called through PostgREST {plan.alone} times, one after the other."
@@ -82,7 +82,7 @@ def _about_burst(plan: Plan, found: Found) -> str:
 
 
 def _backlog(found: Found) -> list[tuple[float, int]]:
-    """Accepted and not yet visible, at `POINTS` moments of the burst."""
+    """Returns how many messages were accepted and not yet visible, at `POINTS` moments of the burst."""
     began_s = min(found.burst.due.values())
     spans = [(at, found.seen[mid]) for mid, at in found.burst.answered.items() if found.seen[mid] > at]
     accepted, visible = sorted(at for at, _ in spans), sorted(at for _, at in spans)
@@ -105,7 +105,7 @@ def _picture(plan: Plan, found: Found) -> str:
     _draw_burst(burst, plan, found)
     for axes in (steady, burst):
         axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
+    without_frame(steady, burst)
     return save(figure, "end_to_end.svg")
 
 

@@ -1,7 +1,7 @@
-"""How long one message takes against many reply rules: `python -m bench.reply_rules [--rules 10000]`.
+"""The time of one message against many reply rules: `python -m bench.reply_rules [--rules 10000]`.
 
-Prints milliseconds for messages never seen before, and how many times as long the plain loop over the rules takes in
-the same run, with the same answers. Without a verdict: it depends on the machine.
+Prints the milliseconds of new messages, and how many times as long a plain loop over the rules takes in the same run.
+Both must give the same rules. No figure is judged, as it depends on the machine.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from bench.message import message, webhook
 from lib.events import Event
 from lib.parse import parse_webhook
 from lib.patterns import Match, normal
@@ -19,7 +20,7 @@ from lib.replies import Rule, RuleBook
 
 MESSAGES = 200
 LOOPED = 20
-"""Of the messages, how many the plain loop is asked about; it is slow."""
+"""The plain loop is slow, so it gets only so many of the messages."""
 
 MIXES: dict[str, tuple[Match, ...]] = {
     "exact": ("exact",),
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Measures each mix."""
+    """Measures each mix of rules."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rules", type=int, default=10_000)
     count = parser.parse_args().rules
@@ -85,14 +86,13 @@ def _measure(rules: list[Rule], texts: list[str]) -> str:
 
 def _event(text: str) -> Event:
     at_ms = 1_795_000_000_000
-    item = {"sender": {"id": "1"}, "recipient": {"id": "2"}, "timestamp": at_ms, "message": {"mid": "m", "text": text}}
-    body = {"object": "instagram", "entry": [{"id": "2", "time": at_ms, "messaging": [item]}]}
-    (event,) = parse_webhook(body, received_at=at_ms)
+    item = message("1", text, at_ms=at_ms, number=0)
+    (event,) = parse_webhook(webhook([item], at_ms=at_ms), received_at=at_ms)
     return event
 
 
 def _plain_loop(rules: list[Rule]) -> Callable[[str], list[Rule]]:
-    """One rule after the other, with `re`."""
+    """Returns a function that tries one rule after the other, with `re`."""
     prepared = [
         (
             rule,
