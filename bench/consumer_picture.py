@@ -14,7 +14,7 @@ COLORS = {
 }  # fmt: skip
 
 
-class Found(Protocol):
+class SideResult(Protocol):
     """The result of one side."""
 
     @property
@@ -30,19 +30,19 @@ class Found(Protocol):
         """The median of the events a second."""
 
 
-def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
+def picture(results: Mapping[tuple[str, int], Mapping[str, SideResult]]) -> str:
     """Writes the picture and returns its name."""
     bars = [
-        (f"{kind}, {at_once}: {side}", side, found)
+        (f"{kind}, {at_once}: {side}", side, result)
         for (kind, at_once), sides in results.items()
-        for side, found in sides.items()
+        for side, result in sides.items()
     ]
     figure = Figure(figsize=(11, 0.9 + 0.27 * len(bars)), layout="constrained")
     paces, times = figure.subplots(1, 2, sharey=True)
-    for place, (_, side, found) in enumerate(bars):
-        paces.barh(place, found.median, color="#1f6f54" if "consumer" in side else "#8a8f98", height=0.7)
-        paces.plot([min(found.pace), max(found.pace)], [place, place], color="#222", linewidth=1)
-        _stack(times, place, found)
+    for place, (_, side, result) in enumerate(bars):
+        paces.barh(place, result.median, color="#1f6f54" if "consumer" in side else "#8a8f98", height=0.7)
+        paces.plot([min(result.pace), max(result.pace)], [place, place], color="#222", linewidth=1)
+        _stack(times, place, result)
     paces.set_yticks(range(len(bars)), [name for name, _, _ in bars], fontsize=8)
     paces.invert_yaxis()
     paces.set_xscale("log")
@@ -55,10 +55,10 @@ def picture(results: Mapping[tuple[str, int], Mapping[str, Found]]) -> str:
     return save(figure, "consumer.svg")
 
 
-def _stack(axes: Axes, place: int, found: Found) -> None:
+def _stack(axes: Axes, place: int, result: SideResult) -> None:
     left = 0.0
     for name, color in COLORS.items():
-        width = found.spent.get(name, 0.0) * 1e3
+        width = result.spent.get(name, 0.0) * 1e3
         if width:
             axes.barh(place, width, left=left, color=color, height=0.7)
         left += width

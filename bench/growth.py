@@ -82,31 +82,31 @@ def run(tell: Tell, *, quick: bool) -> Section:
         everybody_is_known(db, KNOWN)
         trips = asyncio.run(observe(stack, {}, "Hello, is the blue one still there?"))
         with closing(Explainer(stack)) as explainer:
-            found: dict[int, Costs] = {}
+            by_size: dict[int, Costs] = {}
             for size in sizes:
                 tell(f"filling {size.messages:,} messages")
                 fill(db, size)
                 db.execute("checkpoint")  # else the flush of what was written would fall into the measurement
                 tell(f"asking, {size.messages:,} messages stored")
-                found[size.messages] = _costs(stack.dsn, explainer, trips, size, events)
-    return _section(found, events)
+                by_size[size.messages] = _costs(stack.dsn, explainer, trips, size, events)
+    return _section(by_size, events)
 
 
 def _costs(dsn: str, explainer: Explainer, trips: Trips, size: Size, events: int) -> Costs:
-    asked = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
-    times = asyncio.run(_timed(_requests(trips, size, asked), events))
+    wanted = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
+    times = asyncio.run(_timed(_requests(trips, size, wanted), events))
     costs = {
         EVENT: _explained(dsn, _events(trips, size, "explained"), times[EVENT]),
         CONTROL: Cost(times[CONTROL]),
     }
-    for name, query in asked.items():
+    for name, query in wanted.items():
         seen = explainer.measure(query)
         scanned = seen.seq_scans.intersection(LARGE_TABLES)
         costs[name] = Cost(times[name], seen.ms, seen.buffers, scanned, seen.indexes)
     return costs
 
 
-def _requests(trips: Trips, size: Size, asked: Mapping[str, Query]) -> dict[str, Iterator[Request]]:
+def _requests(trips: Trips, size: Size, wanted: Mapping[str, Query]) -> dict[str, Iterator[Request]]:
     """Endless requests by name, to be sent in turns."""
     [call] = trips.database
     states = itertools.cycle(
@@ -117,7 +117,7 @@ def _requests(trips: Trips, size: Size, asked: Mapping[str, Query]) -> dict[str,
         name: itertools.repeat(
             replace(call, method="GET", target=f"/rest/v1{query.path}?{urlencode(query.params)}", body=b"")
         )
-        for name, query in asked.items()
+        for name, query in wanted.items()
     }
     return {EVENT: _events(trips, size, "timed"), CONTROL: states, **pages}
 
@@ -170,12 +170,12 @@ def _explained(dsn: str, requests: Iterator[Request], taken: list[float]) -> Cos
     return Cost(taken, inside_ms, pages, frozenset(scanned & set(LARGE_TABLES)), frozenset(indexes))
 
 
-def _section(found: Mapping[int, Costs], events: int) -> Section:
-    least, most = min(found), max(found)
+def _section(by_size: Mapping[int, Costs], events: int) -> Section:
+    least, most = min(by_size), max(by_size)
     return Section(
         title="Growth",
         about=(
-            f"The same with {' then '.join(f'{size:,}' for size in found)} messages stored, by one client through "
+            f"The same with {' then '.join(f'{size:,}' for size in by_size)} messages stored, by one client through "
             f"PostgREST, {events} times each, in turns: `record_event` as the consumer calls it, for new messages of "
             "people all over the busiest account; the newest page of a conversation and the list of conversations, "
             "of the account with the most messages. The control writes and commits the one row of a table, so its "
@@ -192,15 +192,17 @@ def _section(found: Mapping[int, Costs], events: int) -> Section:
             "buffers",
             "to baseline",
         ),
-        rows=tuple(_row(name, size, found[size][name], found[least][name]) for name in found[least] for size in found),
+        rows=tuple(
+            _row(name, size, by_size[size][name], by_size[least][name]) for name in by_size[least] for size in by_size
+        ),
         remarks=(
             f"With {most:,} messages for {least:,} an event takes "
-            f"{ratio(found[most][EVENT].ms, found[least][EVENT].ms)} the time, and "
-            f"the control {ratio(found[most][CONTROL].ms, found[least][CONTROL].ms)}.",
-            *(_plan(name, found[most][name], most) for name in (EVENT, PAGE, LIST)),
+            f"{ratio(by_size[most][EVENT].ms, by_size[least][EVENT].ms)} the time, and "
+            f"the control {ratio(by_size[most][CONTROL].ms, by_size[least][CONTROL].ms)}.",
+            *(_plan(name, by_size[most][name], most) for name in (EVENT, PAGE, LIST)),
             PLANS,
         ),
-        pictures=((_picture(found), "Time and buffers by messages stored"),),
+        pictures=((_picture(by_size), "Time and buffers by messages stored"),),
     )
 
 
@@ -218,12 +220,12 @@ def _plan(name: str, cost: Cost, size: int) -> str:
     return f"With {size:,} messages, {name}: sequential scans of large tables: {scans}; by index: {indexes}."
 
 
-def _picture(found: Mapping[int, Costs]) -> str:
+def _picture(by_size: Mapping[int, Costs]) -> str:
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     times, buffers = figure.subplots(1, 2)
-    sizes = list(found)
+    sizes = list(by_size)
     for name, color in COLORS.items():
-        costs = [found[size][name] for size in sizes]
+        costs = [by_size[size][name] for size in sizes]
         times.plot(sizes, [cost.ms for cost in costs], "o-", color=color, label=name)
         times.fill_between(
             sizes, *zip(*(cost.middle for cost in costs), strict=True), color=color, alpha=0.2, linewidth=0

@@ -55,7 +55,7 @@ class Times:
 
 
 @dataclass
-class Found:
+class Measurements:
     """The measurements. `held` says how many messages QStash held: (moment, messages)."""
 
     alone: Times
@@ -68,7 +68,7 @@ class Found:
     arrived: str
 
 
-async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
+async def measure(stack: Stack, plan: Plan, tell: Tell) -> Measurements:
     """Runs all phases. Raises `RuntimeError` if a message does not arrive."""
     messages, held = Messages(plan.people), list[tuple[float, int]]()
     async with Sender(stack.functions_url) as sender:
@@ -82,7 +82,7 @@ async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
             tell(f"{plan.steady} webhooks, {plan.rate:g} a second")
             steady = await _steady(sender, messages, plan)
             await watcher.until_seen(steady.due)
-            asked = [later - earlier for earlier, later in pairwise(watcher.asked)]
+            gaps_s = [later - earlier for earlier, later in pairwise(watcher.asked)]
             tell(f"a burst of {plan.burst} messages")
             sampling = asyncio.create_task(_sample(stack, held, tell))
             try:
@@ -92,8 +92,8 @@ async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
     arrived = check_all_arrived(stack, plan.people + plan.alone + plan.steady + plan.burst)
-    resolution_ms = (statistics.median(asked) * 1e3, percentile(asked, 99) * 1e3)
-    return Found(alone, steady, burst, held, sender.refused, watcher.seen, resolution_ms, arrived)
+    resolution_ms = (statistics.median(gaps_s) * 1e3, percentile(gaps_s, 99) * 1e3)
+    return Measurements(alone, steady, burst, held, sender.refused, watcher.seen, resolution_ms, arrived)
 
 
 async def _alone(stack: Stack, messages: Messages, calls: int, watcher: Watcher) -> Times:

@@ -53,7 +53,7 @@ def run(dsn: str, text: str, *, at_once: int, events: int) -> float:
         )  # fmt: skip
         env = {"PATH": os.defpath, "PGOPTIONS": "-c role=service_role"}
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    if done.returncode != 0 or found is None or "number of failed transactions: 0 " not in done.stdout:
+    pace = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or pace is None or "number of failed transactions: 0 " not in done.stdout:
         raise RuntimeError(f"pgbench: {done.stderr or done.stdout}")
-    return float(found[1])
+    return float(pace[1])

@@ -36,7 +36,7 @@ BUSIEST_ACCOUNT, BUSIEST_CONTACT = "17841400000000000", "6000000000000000"
 def query_plans(messages: int, conversations: int, port_base: int | None, markdown: bool) -> None:
     """Show the cost of an inbox's queries with MESSAGES in the database, and with a hundredth of them."""
     size = Size(messages, conversations)
-    told = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
     with tempfile.TemporaryDirectory(prefix="query-plans-") as directory:
         config = StackConfig(
             data_dir=Path(directory) / "stack",
@@ -45,36 +45,36 @@ def query_plans(messages: int, conversations: int, port_base: int | None, markdo
             echo="off",
         )
         with running(config, lambda _: None) as stack:
-            lines = _measure(stack, size, told)
+            lines = _measure(stack, size, console)
     if markdown:
         sys.stdout.write(as_markdown(lines, size, SMALLER))
     else:
         Console(highlight=False).print(as_table(lines, size, SMALLER))
 
 
-def _measure(stack: Stack, size: Size, told: Console) -> list[Line]:
+def _measure(stack: Stack, size: Size, console: Console) -> list[Line]:
     with closing(psycopg.connect(stack.dsn, autocommit=True)) as db, closing(Explainer(stack)) as explainer:
-        small = _measure_one(db, explainer, size.part(SMALLER), told)
-        large = _measure_one(db, explainer, size, told)
+        small = _measure_one(db, explainer, size.part(SMALLER), console)
+        large = _measure_one(db, explainer, size, console)
     return [Line(name, small[name], large[name]) for name in large]
 
 
-def _measure_one(db: psycopg.Connection, explainer: Explainer, size: Size, told: Console) -> Mapping[str, Measured]:
+def _measure_one(db: psycopg.Connection, explainer: Explainer, size: Size, console: Console) -> Mapping[str, Measured]:
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=told) as progress:
+    with Progress(*columns, console=console) as progress:
         filling = progress.add_task(f"filling {size.messages:,}", total=size.messages)
 
         def tell(table: str, rows: int) -> None:
             progress.update(filling, description=f"filling {table}", advance=rows if table == "messages" else 0)
 
         fill(db, size, tell)
-        asked = queries(explainer)
-        asking = progress.add_task("asking", total=len(asked))
+        wanted = queries(explainer)
+        measuring = progress.add_task("measuring", total=len(wanted))
         measured = {}
-        for query in asked:
-            progress.update(asking, description=query.name[:24])
+        for query in wanted:
+            progress.update(measuring, description=query.name[:24])
             measured[query.name] = explainer.measure(query)
-            progress.advance(asking)
+            progress.advance(measuring)
     return measured
 
 

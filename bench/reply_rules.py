@@ -59,11 +59,17 @@ def _word(chance: random.Random) -> str:
 
 
 def _rule(number: int, match: Match, vocabulary: list[str], chance: random.Random) -> Rule:
-    one, other = chance.choices(vocabulary, k=2)
+    first, second = chance.choices(vocabulary, k=2)
     expression = chance.choice(
-        (rf"\b{one}\b", f"{one}.*{other}", rf"\b(?:{one}|{other})s?\b", rf"^{one}\s+\d+", f"how much .*{one}")
+        (
+            rf"\b{first}\b",
+            f"{first}.*{second}",
+            rf"\b(?:{first}|{second})s?\b",
+            rf"^{first}\s+\d+",
+            f"how much .*{first}",
+        )
     )
-    pattern = {"exact": f"{one} {other}", "contains": one, "regex": expression}[match]
+    pattern = {"exact": f"{first} {second}", "contains": first, "regex": expression}[match]
     return Rule(number, "keyword", "answer", match=match, pattern=pattern)
 
 
@@ -74,8 +80,8 @@ def _measure(rules: list[Rule], texts: list[str]) -> str:
     loop = _plain_loop(rules)
     matching = [_timed(book.matching, _event(text)) for text in texts]
     looped = [_timed(loop, text) for text in texts[:LOOPED]]
-    for (_, found), (_, plain) in zip(matching, looped, strict=False):
-        assert found == plain, "the two do not agree"
+    for (_, matched), (_, plain) in zip(matching, looped, strict=False):
+        assert matched == plain, "the two do not agree"
     took_ms = sorted(ms for ms, _ in matching)
     median, loop_median = statistics.median(took_ms), statistics.median(ms for ms, _ in looped)
     return (

@@ -45,23 +45,23 @@ class Trips:
     @property
     def database(self) -> tuple[Request, ...]:
         """The requests to Supabase."""
-        return tuple(one for one in self.requests if one.port == self.database_port)
+        return tuple(request for request in self.requests if request.port == self.database_port)
 
     @property
     def elsewhere(self) -> tuple[Request, ...]:
         """The requests to all others."""
-        return tuple(one for one in self.requests if one.port != self.database_port)
+        return tuple(request for request in self.requests if request.port != self.database_port)
 
     def again(self, requests: tuple[Request, ...], ids: Mapping[str, str]) -> list[Request]:
         """Returns the same requests for an event with other `ids`."""
         return [
             replace(
-                one,
-                target=self.other(one.target, ids),
-                headers={name: self.other(value, ids) for name, value in one.headers.items()},
-                body=self.other(one.body.decode(), ids).encode(),
+                request,
+                target=self.other(request.target, ids),
+                headers={name: self.other(value, ids) for name, value in request.headers.items()},
+                body=self.other(request.body.decode(), ids).encode(),
             )
-            for one in requests
+            for request in requests
         ]
 
     def other(self, text: str, ids: Mapping[str, str]) -> str:
