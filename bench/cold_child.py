@@ -45,7 +45,12 @@ def since(began: tuple[float, float], ended: tuple[float, float]) -> tuple[float
 
 
 def empty() -> Any:
-    """Returns the smallest Starlette application that answers."""
+    """Returns the smallest Starlette application that answers.
+
+    It imports asyncio, which every ASGI server needs: Starlette does so by itself only before Python 3.13.
+    """
+    import asyncio  # noqa: F401
+
     from starlette.applications import Starlette
     from starlette.responses import Response
     from starlette.routing import Route

@@ -9,10 +9,8 @@ import contextlib
 import io
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import cast
 
 import httpx
@@ -72,11 +70,10 @@ def run(tell: Tell, *, quick: bool) -> Section:
     tell("requests")
     with contextlib.redirect_stdout(io.StringIO()):  # the function's own log lines
         request, webhook = asyncio.run(_requests(load(WEBHOOK), spent_s / 2))
-    with tempfile.TemporaryDirectory(prefix="bench-package-") as directory:
-        tell("making the package")
-        built = package.make(ROOT, Path(directory))
-        tell("starting processes")
-        imports = {bytecode: _imports(built, starts, bytecode=bytecode) for bytecode in (False, True)}
+    tell("making the package")
+    built = package.make(ROOT)
+    tell("starting processes")
+    imports = {bytecode: _imports(built, starts, bytecode=bytecode) for bytecode in (False, True)}
     return Section(
         title="httpcore or httpx under the hop",
         about=(

@@ -4,11 +4,14 @@ Vercel's CLI makes the package if the CLI and uv are installed. Otherwise the sa
 packages of requirements.txt beside api/ and lib/.
 """
 
+import atexit
 import compileall
+import functools
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
@@ -17,14 +20,17 @@ import click
 
 from dev.vercel_build import PACKAGES, build, build_environment, copy_project, has_python, read, unpack
 
-BY_VERCEL = "built by Vercel's CLI"
-BY_HAND = "put together from requirements.txt, as Vercel's CLI or uv is not installed"
+BY_VERCEL = "built by Vercel's CLI for"
+BY_HAND = "put together from requirements.txt, as Vercel's CLI or uv is not installed, for"
 CACHE = "__pycache__"
 
 
 @dataclass(frozen=True)
 class Package:
-    """A function's files in two folders, with bytecode and without, and the Python that runs them."""
+    """A function's files in two folders, with bytecode and without, and the Python that runs them.
+
+    `made` says in words how the package was made, and for which Python.
+    """
 
     python: Path
     compiled: Path
@@ -58,28 +64,34 @@ class Package:
         )
 
 
-def make(checkout: Path, directory: Path) -> Package:
-    """Makes the package of `checkout` in `directory`. Raises `click.ClickException` if that fails."""
+@functools.cache
+def make(checkout: Path) -> Package:
+    """Makes the package of `checkout`, once a process. Raises `click.ClickException` if that fails."""
+    temporary = tempfile.TemporaryDirectory(prefix="bench-package-")
+    atexit.register(temporary.cleanup)
+    directory = Path(temporary.name)
     compiled, plain = directory / "compiled", directory / "plain"
     if shutil.which("vercel") and has_python(build_environment(os.environ)):
-        python, made = _build(checkout, directory / "build", compiled), BY_VERCEL
+        python, made = _build(checkout, directory / "build", compiled)
     else:
-        python, made = _put_together(checkout, compiled), BY_HAND
+        python, made = _put_together(checkout, compiled)
     shutil.copytree(compiled, plain, ignore=shutil.ignore_patterns(CACHE))
     return Package(python, compiled, plain, made)
 
 
-def _build(checkout: Path, work: Path, target: Path) -> Path:
-    """Returns the Python for which the builder compiled."""
+def _build(checkout: Path, work: Path, target: Path) -> tuple[Path, str]:
+    """Returns the Python for which the builder compiled, and how the package was made."""
     copy_project(checkout, work)
     output = build(work, quiet=True)
     # The packages of the functions differ in the small file that starts the function, which is not used here.
-    unpack(output, read(output)[0].path, target)
-    return (work / ".vercel" / "python" / ".venv" / "bin" / "python").resolve()
+    function = read(output)[0]
+    unpack(output, function.path, target)
+    python = (work / ".vercel" / "python" / ".venv" / "bin" / "python").resolve()
+    return python, f"{BY_VERCEL} {function.config['runtime']}"
 
 
-def _put_together(checkout: Path, target: Path) -> Path:
-    """Returns this process's Python, for which pip installs the packages."""
+def _put_together(checkout: Path, target: Path) -> tuple[Path, str]:
+    """Returns this process's Python, for which pip installs the packages, and how the package was made."""
     for part in ("api", "lib"):
         shutil.copytree(checkout / part, target / part, ignore=shutil.ignore_patterns(CACHE))
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
@@ -91,4 +103,4 @@ def _put_together(checkout: Path, target: Path) -> Path:
         raise click.ClickException(f"pip could not install {checkout / 'requirements.txt'}: {done.stderr}")
     # The builder compiles in this mode, too (@vercel/python, templates/vc_compileall.py).
     compileall.compile_dir(target, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
-    return Path(sys.executable).resolve()
+    return Path(sys.executable).resolve(), f"{BY_HAND} python{sys.version_info.major}.{sys.version_info.minor}"
