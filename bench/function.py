@@ -142,3 +142,4 @@ def use_hop(hop: Hop) -> None:
     """Gives `hop` to the webhook of this process."""
     vars(instance()).pop("dispatcher", None)
     vars(instance())["hop"] = hop
+    assert instance().dispatcher  # made now, and not while a clock runs
