@@ -1,1 +1,1 @@
-"""Measurements a person makes by hand. Never deployed, never part of the tests' verdict."""
+"""Measurements that a person runs by hand. They are not deployed, and no test judges their figures."""

@@ -1,17 +1,14 @@
-"""`python -m bench` (and `make bench`): runs the benchmarks, prints their tables, writes bench/report.md.
-
-Knows which there are and how they are shown. Must not know how one measures.
-"""
+"""`python -m bench` (and `make bench`): runs the benchmarks, prints their tables, writes bench/report.md."""
 
 import importlib
 import os
 import platform
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import click
 from rich import box
@@ -24,57 +21,60 @@ from bench.section import PLOTS, Section, put_pictures_into
 REPORT = Path(__file__).with_name("report.md")
 
 BENCHMARKS = {
-    "webhook": "What the webhook function costs, against the bare floor for the same bytes.",
-    "cold_start": "How long a fresh process takes, against an empty Starlette application.",
-    "consumer": "Events a second through the consumer, against the same SQL function called bare.",
+    "webhook": "The time of the webhook's answer, against the bare floor for the same bytes.",
+    "hop": "The webhook's request to the internal endpoint, by httpcore and by httpx.",
+    "cold_start": "The start of a fresh process with the built package, against an empty Starlette app.",
+    "consumer": "Events a second through the consumer, against the same SQL functions called directly.",
     "end_to_end": "From the post of a webhook to the visible row, at a steady rate and in a burst.",
-    "memory": "Memory of a function instance over many events.",
-    "cost": "What an event uses of everything that has a price, and what a month of them costs.",
+    "memory": "The memory of a function instance over many events.",
+    "cost": "What an event uses of everything that has a price, and the cost of a month.",
     "growth": "The cost of an event, and of an inbox's pages, with much or little stored.",
 }
 """Modules of this package, each with `run(tell, *, quick) -> Section`."""
 
+COMPARES = "cold_start"
+"""The benchmark that can measure another checkout in the same run."""
 
-@click.command()
+
+@click.command(epilog="\b\nNAME:\n" + "\n".join(f"  {name:<12} {line}" for name, line in BENCHMARKS.items()))
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--quick", is_flag=True, help="A small part of everything, to see that it runs; writes no report.")
-def bench(names: Sequence[str], *, quick: bool) -> None:
-    """Measure, print tables, and write bench/report.md with plots, each number beside a baseline of the same run.
+@click.option("--quick", is_flag=True, help="Measure a small part of everything, to see that it runs. No report.")
+@click.option(
+    "--against",
+    metavar="CHECKOUT",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help=f"Measure another checkout of this project in the same run ({COMPARES} alone). No report.",
+)
+def bench(names: Sequence[str], *, quick: bool, against: Path | None) -> None:
+    """Measure, print tables, and write bench/report.md with pictures. Each number has a baseline of the same run.
 
-    \b
-    NAME, none for all:
-      webhook      what the webhook function costs
-      cold_start   how long a fresh process takes
-      consumer     events a second through the consumer
-      end_to_end   from the post of a webhook to the visible row
-      memory       memory of a function instance over many events
-      growth       the cost of an event with much or little stored
-      cost         what an event uses, and what a month of them costs
-
-    With names, the other sections of the report stay as they are.
+    Without a NAME all benchmarks run. With names, the other sections of the report stay as they are.
     """
+    if against and list(names) != [COMPARES]:
+        raise click.UsageError(f"--against compares {COMPARES} alone: python -m bench {COMPARES} --against CHECKOUT")
+    options: dict[str, Any] = {"quick": quick, **({"against": against} if against else {})}
     chosen = names or list(BENCHMARKS)
-    if not quick:
-        _run(chosen, quick=False)
+    if not quick and not against:
+        _run(chosen, options, report=True)
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         put_pictures_into(Path(directory))
-        _run(chosen, quick=True)
+        _run(chosen, options, report=False)
 
 
-def _run(chosen: Sequence[str], *, quick: bool) -> None:
+def _run(chosen: Sequence[str], options: Mapping[str, Any], *, report: bool) -> None:
     console = Console(highlight=False)
     for number, name in enumerate(chosen, 1):
         began_s = time.monotonic()
         console.rule(f"{number} of {len(chosen)}: {name}", align="left")
         with console.status(BENCHMARKS[name]) as status:
             run = importlib.import_module(f"bench.{name}").run
-            section = cast(Section, run(lambda what: _tell(console, status, what), quick=quick))
+            section = cast(Section, run(lambda what: _tell(console, status, what), **options))
         console.print(_table(section))
         for remark in section.remarks:
             console.print(remark, soft_wrap=True)
         console.print(f"[dim]{time.monotonic() - began_s:.0f} s[/]")
-        if not quick:
+        if report:
             _write(name, section)
             console.print(f"Written to {os.path.relpath(REPORT)}")
 
@@ -96,29 +96,29 @@ def _table(section: Section) -> Table:
 
 
 def _write(name: str, section: Section) -> None:
-    """Puts `section` into the report in the place of the one of that name, or where it belongs."""
+    """Puts `section` into the report, in the place of the former section of that name if there is one."""
     parts = _parts()
     parts[name] = _markdown(section)
-    order = [one for one in BENCHMARKS if one in parts]
-    REPORT.write_text("\n".join([_preamble(), *(f"<!-- {one} -->\n{parts[one]}" for one in order)]), "utf-8")
+    order = [known for known in BENCHMARKS if known in parts]
+    REPORT.write_text("\n".join([_preamble(), *(f"<!-- {known} -->\n{parts[known]}" for known in order)]), "utf-8")
 
 
 def _parts() -> dict[str, str]:
-    """The sections of the report as it is, by the comments that name them."""
+    """Returns the sections of the present report, by the comments that name them."""
     if not REPORT.exists():
         return {}
     parts: dict[str, str] = {}
     for piece in REPORT.read_text("utf-8").split("<!-- ")[1:]:
         name, _, text = piece.partition(" -->\n")
-        parts[name] = text
+        parts[name] = text.rstrip("\n") + "\n"
     return parts
 
 
 def _preamble() -> str:
     return (
         "# What it costs\n\n"
-        "Written by `make bench`. Every figure is held against a baseline measured in the same run, on the same "
-        "machine: read the ratios, the absolute numbers are of a small shared machine.\n"
+        "Written by `make bench`. Every figure has a baseline, measured in the same run on the same machine: read the "
+        "ratios. The absolute numbers are those of a small shared machine.\n"
     )
 
 

@@ -1,6 +1,6 @@
-"""The barest HTTP client there is: bytes made beforehand are written, an answer's head is looked at, no more.
+"""A bare HTTP client: it writes bytes that were made before, and reads an answer's head and length.
 
-For load that takes as little of the machine as it can, the same for all sides. Must not know what is asked.
+It puts load on a server and takes little of the machine itself, the same for all sides of a comparison.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Request:
     body: bytes
 
     def encode(self) -> bytes:
-        """As it goes over the wire."""
+        """Returns the bytes that go over the wire."""
         headers = {"host": f"{HOST}:{self.port}", "content-length": str(len(self.body)), **self.headers}
         lines = [f"{self.method} {self.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
@@ -33,19 +33,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Job:
-    """The requests one event takes, one after the other, encoded: (port, bytes)."""
+    """The requests of one event in order, encoded: (port, bytes)."""
 
     requests: tuple[tuple[int, bytes], ...]
 
     @classmethod
     def of(cls, requests: Iterable[Request]) -> "Job":
-        """Encoded now, and not when the clock runs."""
+        """Encodes the requests, before the clock runs."""
         return cls(tuple((request.port, request.encode()) for request in requests))
 
 
 @dataclass
 class Lane:
-    """Connections of one worker, one a port."""
+    """The connections of one worker, one for each port."""
 
     _streams: dict[int, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class Lane:
         self._streams[port] = await asyncio.open_connection(HOST, port, limit=LIMIT_BYTES)
 
     async def do(self, job: Job) -> None:
-        """Raises `RuntimeError` on an answer that is not 2xx."""
+        """Sends the requests of `job`. Raises `RuntimeError` if an answer is not 2xx."""
         for port, content in job.requests:
             reader, writer = self._streams[port]
             writer.write(content)
@@ -73,12 +73,12 @@ async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
     if b"\r\ncontent-length: " in head:
         return await reader.readexactly(int(head.split(b"\r\ncontent-length: ")[1].split(b"\r\n")[0]))
     if b"\r\ntransfer-encoding: chunked" in head:
-        return await reader.readuntil(b"\r\n0\r\n\r\n")  # JSON has no bare line feeds: the last chunk and no other
+        return await reader.readuntil(b"\r\n0\r\n\r\n")  # only the last chunk: JSON has no bare line feeds
     return b""
 
 
 async def drive(jobs: Iterable[Job], at_once: int) -> float:
-    """Seconds for all jobs, `at_once` at a time, on connections that are open before the clock runs."""
+    """Returns the seconds for all jobs, `at_once` at a time. The connections are opened before the clock runs."""
     left = deque(jobs)
     lanes = [Lane() for _ in range(at_once)]
     ports = {port for job in left for port, _ in job.requests}

@@ -1,7 +1,4 @@
-"""The same requests by httpx: what the library on which the functions' database client stands makes of them alone.
-
-Must not know what is asked.
-"""
+"""Sends requests by httpx alone, the library on which the functions' database client stands."""
 
 import asyncio
 import time
@@ -15,7 +12,7 @@ from dev.stack.ports import HOST
 
 
 async def drive(jobs: Sequence[Sequence[Request]], at_once: int) -> float:
-    """Seconds for all jobs, `at_once` at a time. Raises `httpx.HTTPStatusError` on an answer that is not 2xx."""
+    """Returns the seconds for all jobs, `at_once` at a time. Raises `httpx.HTTPStatusError` if an answer is not 2xx."""
     left = deque(jobs)
     limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
 

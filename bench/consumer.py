@@ -1,7 +1,7 @@
-"""Events a second through the consumer, against the same SQL functions called bare: through PostgREST, and in Postgres.
+"""Events a second through the consumer, against the same SQL functions called directly, by PostgREST and in Postgres.
 
-The consumer is asked by the same client as PostgREST, with as many events, in turns. Knows the sides that are
-compared. Must not know what the consumer does: its requests are observed, and repeated.
+The requests of the consumer are observed once and then repeated without it. All sides get as many events from the same
+client, in turns.
 """
 
 import asyncio
@@ -37,12 +37,12 @@ CONSUMER, TWO, SQL, HTTPX, SAME, POSTGRES = (
 )
 MOST_DATABASE_CALLS = {PLAIN: 1, DM: 4}
 NO_DELIVERIES = {"delivery": {"delay_ms": 600_000}}
-"""QStash's stand-in takes a next phase and keeps it: what delivering costs would be on one side only."""
+"""QStash's stand-in accepts a next phase and keeps it, because its delivery would burden one side only."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`rounds` of so many events a side, by kind and how many are at it at once."""
+    """The number of rounds, and of events a side, by kind of event and how many are handled at once."""
 
     rounds: int
     events: Mapping[tuple[str, int], int]
@@ -54,32 +54,32 @@ QUICK = Plan(rounds=1, events={(PLAIN, 1): 10, (PLAIN, 16): 32, (DM, 1): 5, (DM,
 
 
 @dataclass(frozen=True)
-class Found:
-    """Events a second by round, and seconds of processor time an event by component; of one side."""
+class SideResult:
+    """The result of one side: events a second by round, and seconds of processor time an event by component."""
 
     pace: list[float]
     spent: dict[str, float]
 
     @property
     def median(self) -> float:
-        """Events a second."""
+        """The median of the events a second."""
         return statistics.median(self.pace)
 
 
 Side = Callable[[int, int], Callable[[], float]]
-"""Events at once and how many: makes them ready, and then tells events a second."""
+"""Takes how many events at once and in all, and prepares them. Returns a function that runs them: events a second."""
 
-Results = dict[tuple[str, int], dict[str, Found]]
+Results = dict[tuple[str, int], dict[str, SideResult]]
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures on a stack of its own. Raises `RuntimeError` where an event does not arrive, or takes too many calls."""
+    """Measures on a stack of its own. Raises `RuntimeError` if an event does not arrive, or takes too many calls."""
     plan = QUICK if quick else FULL
     with own_stack(tell) as stack:
         _prepare(stack, plan.people)
         env = {DM: {"PHASE3_URL": f"{stack.functions_url}/next-phase", "SENDS_PER_SECOND": "100000"}, PLAIN: {}}
         trips = {kind: asyncio.run(observe(stack, env[kind], words)) for kind, words in WORDS.items()}
-        said = tuple(_check(kind, trips[kind]) for kind in WORDS)
+        checked = tuple(_check(kind, trips[kind]) for kind in WORDS)
         results: Results = {}
         for kind in WORDS:
             with _consumers(stack, env[kind]) as urls:
@@ -87,14 +87,14 @@ def run(tell: Tell, *, quick: bool) -> Section:
                 for at_once in (1, 16):
                     tell(f"{kind}, {at_once} at once")
                     events = plan.events[kind, at_once]
-                    asked = {name: side for name, side in sides.items() if at_once > 1 or name != TWO}
-                    results[kind, at_once] = _measure(stack, asked, at_once, events, plan.rounds)
+                    taking_part = {name: side for name, side in sides.items() if at_once > 1 or name != TWO}
+                    results[kind, at_once] = _measure(stack, taking_part, at_once, events, plan.rounds)
         arrived = _arrived(stack)
-    return _section(plan, results, (*said, arrived))
+    return _section(plan, results, (*checked, arrived))
 
 
 def _prepare(stack: Stack, people: int) -> None:
-    """Everybody is known, one rule answers, and QStash delivers nothing."""
+    """Makes everybody known, adds one reply rule, and stops QStash's deliveries."""
     with psycopg.connect(stack.dsn, autocommit=True) as db:
         everybody_is_known(db, people)
         db.execute(
@@ -104,7 +104,7 @@ def _prepare(stack: Stack, people: int) -> None:
 
 
 def _check(kind: str, trips: Trips) -> str:
-    calls = [one.target.rsplit("/", 1)[-1] for one in trips.database]
+    calls = [request.target.rsplit("/", 1)[-1] for request in trips.database]
     if len(calls) > MOST_DATABASE_CALLS[kind]:
         raise RuntimeError(f"{kind}: {len(calls)} database calls, {calls}")
     others = len(trips.elsewhere)
@@ -167,24 +167,24 @@ def _pace(jobs: Sequence[Job], at_once: int) -> Callable[[], float]:
     return lambda: len(jobs) / asyncio.run(drive(jobs, at_once))
 
 
-def _measure(stack: Stack, sides: Mapping[str, Side], at_once: int, events: int, rounds: int) -> dict[str, Found]:
-    """In turns, so that what slows the machine slows all sides; the first round warms up and is not counted."""
-    found = {name: Found([], {}) for name in sides}
+def _measure(stack: Stack, sides: Mapping[str, Side], at_once: int, events: int, rounds: int) -> dict[str, SideResult]:
+    """Takes turns, so that a slow moment of the machine slows all sides. The first round is a warm-up."""
+    results = {name: SideResult([], {}) for name in sides}
     for number in range(rounds + 1):
         for name, side in sides.items():
             ready = side(at_once, events)
             spent = ProcessorTime(stack)
             pace = ready()
             if number:
-                found[name].pace.append(pace)
+                results[name].pace.append(pace)
                 for component, seconds in spent.since().items():
-                    before = found[name].spent.get(component, 0.0)
-                    found[name].spent[component] = before + seconds / events / rounds
-    return found
+                    before = results[name].spent.get(component, 0.0)
+                    results[name].spent[component] = before + seconds / events / rounds
+    return results
 
 
 def _arrived(stack: Stack) -> str:
-    """Raises `RuntimeError` where an event was refused on the way, or a reply or a next phase was not sent."""
+    """Returns a sentence if every event is finished and every effect sent, else raises `RuntimeError`."""
     with psycopg.connect(stack.dsn) as db:
         (open_events,) = db.execute("select count(*) from public.events where processed_at is null").fetchone() or (0,)
         states: dict[str, int] = dict(
@@ -201,9 +201,9 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
         title="The consumer",
         about=(
             "Signed deliveries to one process of the consumer, or two, on the local stack, with a Postgres that syncs "
-            "to disk. Baselines: the very requests the consumer makes of Supabase, repeated through the same gateway "
-            "by the same bare client that delivers, and by httpx, on which the Supabase client stands (for the DM also "
-            "together with its requests to the stand-ins of Graph and QStash); and the same SQL functions called by "
+            "to disk. Baselines: the same requests that the consumer sends to Supabase, repeated through the same "
+            "gateway by the bare client that delivers, and by httpx, on which the Supabase client stands (for the DM "
+            "also with its requests to the stand-ins of Graph and QStash); and the same SQL functions called by "
             f"pgbench. Everybody's profile is fresh. Medians of {plan.rounds} rounds in turns."
         ),
         head=(
@@ -211,51 +211,51 @@ def _section(plan: Plan, results: Results, remarks: tuple[str, ...]) -> Section:
             "processor, ms an event",
         ),
         rows=tuple(
-            _row(f"{kind}, {at_once}", name, found[name], found[SQL])
-            for (kind, at_once), found in results.items()
-            for name in found
+            _row(f"{kind}, {at_once}", name, sides[name], sides[SQL])
+            for (kind, at_once), sides in results.items()
+            for name in sides
         ),
         remarks=(
             "The aim: at least 0.80 of bare PostgREST at equal concurrency. The consumer has "
-            f"{_to_library(results, 1)} of what httpx makes of the same calls by itself, and "
+            f"{_to_library(results, 1)} the pace of httpx with the same calls, and "
             f"{_to_library(results, 16)} at 16 at once.",
             _limit(results[PLAIN, 16]),
             *remarks,
-            *(_spent(f"{kind}, {at_once} at once", found) for (kind, at_once), found in results.items()),
+            *(_spent(f"{kind}, {at_once} at once", sides) for (kind, at_once), sides in results.items()),
         ),
         pictures=((picture(results), "Events a second of each side, and the processor time an event takes"),),
     )  # fmt: skip
 
 
-def _row(event: str, name: str, found: Found, baseline: Found) -> tuple[str, ...]:
-    spread = f"{min(found.pace):.0f} to {max(found.pace):.0f}"
-    spent_ms = sum(found.spent.values()) * 1e3
-    return (event, name, f"{found.median:.0f}", spread, ratio(found.median, baseline.median), f"{spent_ms:.1f}")
+def _row(event: str, name: str, result: SideResult, baseline: SideResult) -> tuple[str, ...]:
+    spread = f"{min(result.pace):.0f} to {max(result.pace):.0f}"
+    spent_ms = sum(result.spent.values()) * 1e3
+    return (event, name, f"{result.median:.0f}", spread, ratio(result.median, baseline.median), f"{spent_ms:.1f}")
 
 
 def _to_library(results: Results, at_once: int) -> str:
-    found = results[PLAIN, at_once]
-    return ratio(found[CONSUMER].median, found[HTTPX].median)
+    sides = results[PLAIN, at_once]
+    return ratio(sides[CONSUMER].median, sides[HTTPX].median)
 
 
-def _limit(found: Mapping[str, Found]) -> str:
-    spent = found[CONSUMER].spent
+def _limit(sides: Mapping[str, SideResult]) -> str:
+    spent = sides[CONSUMER].spent
     ours, theirs = spent["consumer"], spent["PostgREST"] + spent["Postgres"]
     return (
         f"Of a plain message, 16 at once, {ours * 1e3:.1f} ms of processor time are the consumer's own process (with "
-        f"the laptop's server in it), {ratio(ours, theirs)} what PostgREST and Postgres take together: by itself on a "
-        f"core it could do no more than {1 / ours:.0f} events a second. It was at it for "
-        f"{ours * found[CONSUMER].median:.0%} of a core; the rest of the machine is the database's, and whoever else's."
+        f"the laptop's server in it), {ratio(ours, theirs)} the time of PostgREST and Postgres together: alone on a "
+        f"core it could do no more than {1 / ours:.0f} events a second. It used "
+        f"{ours * sides[CONSUMER].median:.0%} of a core; the database and other processes used the rest."
     )
 
 
-def _spent(name: str, found: Mapping[str, Found]) -> str:
-    """Processor time of one event, by component, and how many cores were busy."""
+def _spent(name: str, sides: Mapping[str, SideResult]) -> str:
+    """Describes the processor time of one event, by component, and how many cores were busy."""
 
-    def one(side: str) -> str:
-        parts = sorted(found[side].spent.items(), key=lambda part: -part[1])
+    def spent_by(side: str) -> str:
+        parts = sorted(sides[side].spent.items(), key=lambda part: -part[1])
         listed = ", ".join(f"{component} {seconds * 1e3:.1f}" for component, seconds in parts if seconds > 5e-5)
-        busy = sum(found[side].spent.values()) * found[side].median
+        busy = sum(sides[side].spent.values()) * sides[side].median
         return f"{side}: {listed} ({busy:.1f} cores busy)"
 
-    return f"Processor time, ms an event ({name}). {'. '.join(one(side) for side in (CONSUMER, SQL))}."
+    return f"Processor time, ms an event ({name}). {'. '.join(spent_by(side) for side in (CONSUMER, SQL))}."

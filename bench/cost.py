@@ -1,7 +1,7 @@
-"""What an event uses of everything that has a price, and what a month of them costs on the published price lists.
+"""What an event uses of everything that has a price, and the cost of a month on the published price lists.
 
-Measures on a local stack: function invocations, QStash messages, processor time, rows and bytes. The baseline is the
-least anybody can store: the raw items alone, in a table with a primary key. Must not know prices (`prices`).
+Measures function invocations, QStash messages, processor time, rows and bytes on a local stack. The baseline is the
+least that can be stored: the raw items alone, in a table with a primary key.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from tests.chaos.watch import Watch
 ANSWERED = re.compile(r"^(?:GET|POST) /api/\S+ \d+ (\d+) ms$", re.M)
 QUIET_WITHIN_S = 120.0
 NO_LIMIT = {"SENDS_PER_SECOND": "100000"}
-"""What waits for its turn to be sent would be busy with waiting."""
+"""Without a limit no send waits for its turn: the wait would count as a busy function."""
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures three ways in which events come, and prices each."""
+    """Measures three ways in which events arrive, and prices each."""
     events = 100 if quick else 2000
     with Outside() as outside:
         with own_stack(tell) as stack:
@@ -85,7 +85,7 @@ def run(tell: Tell, *, quick: bool) -> Section:
 async def _measure(stack: Stack, events: int, *, size: int, people: int) -> Used:
     messages = Messages(people=people)
     async with Sender(stack.functions_url) as sender:
-        await sender.post(messages.webhook(size))  # what comes first imports and fills
+        await sender.post(messages.webhook(size))  # the first one imports modules and fills caches
         await _quiet(stack)
         before, calls, cpu = _database(stack), _calls(stack), ProcessorTime(stack)
         for _ in range(events // size):
@@ -94,7 +94,7 @@ async def _measure(stack: Stack, events: int, *, size: int, people: int) -> Used
     after, now = _database(stack), _calls(stack)
     done = after["events"] - before["events"]
     if done != events // size * size:
-        raise RuntimeError(f"{events} events were posted and {done} are there")
+        raise RuntimeError(f"{events} events were posted and {done} arrived")
     count, busy_ms = (now[0] - calls[0], now[1] - calls[1])
     return Used(
         invocations=count / done,
@@ -116,7 +116,7 @@ def _rule(stack: Stack) -> None:
 
 
 async def _quiet(stack: Stack) -> None:
-    """Waits until QStash has delivered everything. Raises `RuntimeError` when it does not."""
+    """Waits until QStash has delivered everything. Raises `RuntimeError` if that takes too long."""
     watch, ends_s = Watch(stack), time.monotonic() + QUIET_WITHIN_S
     try:
         while not await asyncio.to_thread(watch.qstash_is_idle):
@@ -128,13 +128,13 @@ async def _quiet(stack: Stack) -> None:
 
 
 def _calls(stack: Stack) -> tuple[int, int]:
-    """How many requests the functions have answered, and how many milliseconds these took together."""
+    """Returns how many requests the functions have answered, and their milliseconds together."""
     took_ms = [int(ms) for ms in ANSWERED.findall(stack.log_path("functions").read_text("utf-8", "replace"))]
     return len(took_ms), sum(took_ms)
 
 
 def _database(stack: Stack) -> dict[str, int]:
-    """What has come to be in the database."""
+    """Returns the counters of the database: rows, bytes, log."""
     with psycopg.connect(stack.dsn, row_factory=dict_row, autocommit=True) as database:
         database.execute("select pg_stat_force_next_flush()")
         row = database.execute(
@@ -150,7 +150,7 @@ def _database(stack: Stack) -> dict[str, int]:
 
 
 def _floor(stack: Stack, events: int) -> float:
-    """Bytes an event of a table that has nothing but the id and the raw item."""
+    """Returns the bytes an event of a table with the id and the raw item alone."""
     with psycopg.connect(stack.dsn, autocommit=True) as database:
         database.execute("create temporary table floor (event_id text primary key, raw jsonb not null)")
         database.execute("insert into floor select event_id, raw from events where raw is not null limit %s", (events,))

@@ -1,6 +1,6 @@
-"""From the post of a webhook to the visible row: at a steady rate, and in a burst; against the SQL function alone.
+"""From the post of a webhook to the visible row, at a steady rate and in a burst, against the SQL function alone.
 
-Everything runs as it is: two processes of functions, QStash's stand-in, PostgREST, and a Postgres that syncs to disk.
+The whole stack runs: two processes of functions, QStash's stand-in, PostgREST, and a Postgres that syncs to disk.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.load import own_stack
-from bench.passage import Found, Plan, measure, percentile
-from bench.section import Section, Tell, ratio, save
+from bench.passage import Measurements, Plan, measure, percentile
+from bench.section import Section, Tell, ratio, save, without_frame
 
 FULL = Plan(people=500, alone=400, steady=600, burst=10_000)
 QUICK = Plan(people=20, alone=20, steady=20, burst=100, batch=10)
@@ -23,29 +23,29 @@ GREY, GREEN, BLUE, OCHRE = "#8a8f98", "#1f6f54", "#2f5d9b", "#c98a1b"
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures on a stack of its own. Raises `RuntimeError` where something does not arrive."""
+    """Measures on a stack of its own. Raises `RuntimeError` if a message does not arrive."""
     plan = QUICK if quick else FULL
     with own_stack(tell, instances=2) as stack:
         return _section(plan, asyncio.run(measure(stack, plan, tell)))
 
 
-def _section(plan: Plan, found: Found) -> Section:
-    alone, seen = found.alone.to_row(found.seen), found.seen
+def _section(plan: Plan, measured: Measurements) -> Section:
+    alone, seen = measured.alone.to_row(measured.seen), measured.seen
     sides = {
         "baseline: the bare function, to the row": alone,
-        f"steady, {plan.rate:g} a second: to the 200": found.steady.to_answer(),
-        f"steady, {plan.rate:g} a second: to the row": found.steady.to_row(seen),
-        f"burst of {plan.burst:,}: to the 200": found.burst.to_answer(),
-        f"burst of {plan.burst:,}: to the row": found.burst.to_row(seen),
+        f"steady, {plan.rate:g} a second: to the 200": measured.steady.to_answer(),
+        f"steady, {plan.rate:g} a second: to the row": measured.steady.to_row(seen),
+        f"burst of {plan.burst:,}: to the 200": measured.burst.to_answer(),
+        f"burst of {plan.burst:,}: to the row": measured.burst.to_row(seen),
     }
-    median_ms, slow_ms = found.resolution_ms
-    again = f"; by status: {dict(found.refused)}" if found.refused else ""
+    median_ms, slow_ms = measured.resolution_ms
+    again = f"; by status: {dict(measured.refused)}" if measured.refused else ""
     return Section(
         title="From the post to the row",
         about=(
             "Signed webhooks posted to two processes of functions; QStash's stand-in, PostgREST and Postgres on the "
-            f"same machine. Steady: {plan.steady} webhooks of one message, by the clock, so that a wait is counted and "
-            f"not avoided. Burst: {plan.burst // plan.batch} webhooks of {plan.batch} messages, {plan.at_once} at "
+            f"same machine. Steady: {plan.steady} webhooks of one message, posted by the clock, however long others "
+            f"wait. Burst: {plan.burst // plan.batch} webhooks of {plan.batch} messages, {plan.at_once} at "
             "once, each message from its webhook's first post. The row is visible when another connection sees it; "
             f"that one asks every {median_ms:.0f} ms (99 % within {slow_ms:.0f} ms). Baseline: the same rows by the "
             f"same SQL function, `record_event`, called through PostgREST {plan.alone} times, one after the other."
@@ -53,11 +53,11 @@ def _section(plan: Plan, found: Found) -> Section:
         head=("measured", "p50, ms", "p95, ms", "p99, ms", "p50 to baseline", "p99 to baseline"),
         rows=tuple(_row(name, times, alone) for name, times in sides.items()),
         remarks=(
-            _about_burst(plan, found),
-            f"{found.refused.total()} webhooks were not answered 200 within 5 s and were posted again{again}. "
-            f"{found.arrived}",
+            _about_burst(plan, measured),
+            f"{measured.refused.total()} webhooks were not answered 200 within 5 s and were posted again{again}. "
+            f"{measured.arrived}",
         ),
-        pictures=((_picture(plan, found), "Latencies at a steady rate, and the backlog of the burst over time"),),
+        pictures=((_picture(plan, measured), "Latencies at a steady rate, and the backlog of the burst over time"),),
     )
 
 
@@ -67,60 +67,60 @@ def _row(name: str, times: Sequence[float], baseline: Sequence[float]) -> tuple[
     return (name, *cells, *ratios)
 
 
-def _about_burst(plan: Plan, found: Found) -> str:
-    began_s = min(found.burst.due.values())
-    answered_s = max(found.burst.answered.values()) - began_s
-    rows_s = max(found.seen[mid] for mid in found.burst.due) - began_s
-    alone_s = statistics.fmean(at - found.alone.due[mid] for mid, at in found.alone.answered.items())
+def _about_burst(plan: Plan, measured: Measurements) -> str:
+    began_s = min(measured.burst.due.values())
+    answered_s = max(measured.burst.answered.values()) - began_s
+    rows_s = max(measured.seen[mid] for mid in measured.burst.due) - began_s
+    alone_s = statistics.fmean(at - measured.alone.due[mid] for mid, at in measured.alone.answered.items())
     return (
         f"The burst: the last 200 after {answered_s:.1f} s, the last row after {rows_s:.1f} s: "
         f"{plan.burst / answered_s:.0f} messages a second taken, {plan.burst / rows_s:.0f} a second to the row, "
         f"{ratio(plan.burst / rows_s, 1 / alone_s)} the pace of the bare function called by one client. "
-        f"At most {max(count for _, count in _backlog(found))} were accepted and not yet visible; QStash held at most "
-        f"{max((count for _, count in found.held), default=0)}."
+        f"At most {max(count for _, count in _backlog(measured))} were accepted and not yet visible; QStash held at "
+        f"most {max((count for _, count in measured.held), default=0)}."
     )
 
 
-def _backlog(found: Found) -> list[tuple[float, int]]:
-    """Accepted and not yet visible, at `POINTS` moments of the burst."""
-    began_s = min(found.burst.due.values())
-    spans = [(at, found.seen[mid]) for mid, at in found.burst.answered.items() if found.seen[mid] > at]
+def _backlog(measured: Measurements) -> list[tuple[float, int]]:
+    """Returns how many messages were accepted and not yet visible, at `POINTS` moments of the burst."""
+    began_s = min(measured.burst.due.values())
+    spans = [(at, measured.seen[mid]) for mid, at in measured.burst.answered.items() if measured.seen[mid] > at]
     accepted, visible = sorted(at for at, _ in spans), sorted(at for _, at in spans)
-    ended_s = max(found.seen[mid] for mid in found.burst.due)
+    ended_s = max(measured.seen[mid] for mid in measured.burst.due)
     moments = [began_s + (ended_s - began_s) * number / POINTS for number in range(POINTS + 1)]
     return [(at - began_s, bisect.bisect_right(accepted, at) - bisect.bisect_right(visible, at)) for at in moments]
 
 
-def _picture(plan: Plan, found: Found) -> str:
+def _picture(plan: Plan, measured: Measurements) -> str:
     figure = Figure(figsize=(9, 6.4), layout="constrained")
     steady, burst = figure.subplots(2, 1)
     for times, color, label in (
-        (found.alone.to_row(found.seen), GREY, "baseline, to the row"),
-        (found.steady.to_answer(), BLUE, "steady, to the 200"),
-        (found.steady.to_row(found.seen), GREEN, "steady, to the row"),
+        (measured.alone.to_row(measured.seen), GREY, "baseline, to the row"),
+        (measured.steady.to_answer(), BLUE, "steady, to the 200"),
+        (measured.steady.to_row(measured.seen), GREEN, "steady, to the row"),
     ):
         steady.semilogx([percentile(times, p) * 1e3 for p in range(1, 100)], range(1, 100), color=color, label=label)
     steady.set_xlabel("ms from the post")
     steady.set_ylabel("% done")
-    _draw_burst(burst, plan, found)
+    _draw_burst(burst, plan, measured)
     for axes in (steady, burst):
         axes.legend(frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
+    without_frame(steady, burst)
     return save(figure, "end_to_end.svg")
 
 
-def _draw_burst(axes: Axes, plan: Plan, found: Found) -> None:
-    began_s = min(found.burst.due.values())
+def _draw_burst(axes: Axes, plan: Plan, measured: Measurements) -> None:
+    began_s = min(measured.burst.due.values())
     for ends, color, label in (
-        (found.burst.answered.values(), BLUE, "accepted"),
-        ([found.seen[mid] for mid in found.burst.due], GREEN, "visible"),
+        (measured.burst.answered.values(), BLUE, "accepted"),
+        ([measured.seen[mid] for mid in measured.burst.due], GREEN, "visible"),
     ):
         curve = sorted(ends)
         places = sorted({*range(0, len(curve), max(1, len(curve) // POINTS)), len(curve) - 1})
         axes.plot([curve[p] - began_s for p in places], [p + 1 for p in places], color=color, label=label)
-    moments, counts = zip(*_backlog(found), strict=True)
+    moments, counts = zip(*_backlog(measured), strict=True)
     axes.fill_between(moments, counts, color=GREY, alpha=0.4, linewidth=0, label="backlog: accepted, not yet visible")
-    held = found.held[:: max(1, len(found.held) // POINTS)]
+    held = measured.held[:: max(1, len(measured.held) // POINTS)]
     axes.plot([at - began_s for at, _ in held], [n for _, n in held], color=OCHRE, linewidth=1, label="held by QStash")
     axes.set_xlabel(f"seconds from the start of the burst of {plan.burst:,} messages")
     axes.set_ylabel("messages")

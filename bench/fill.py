@@ -1,7 +1,7 @@
-"""A local database with a year of a busy inbox in it: set-based SQL, a million messages in half a minute.
+"""Fills a local database with a year of a busy inbox: set-based SQL, a million messages in half a minute.
 
-Knows the tables. Must not know who asks them what. What is written looks as if the pipeline had written it, as far as
-the size and the order of rows and indexes go; the ledger has a tenth of its rows, which are wide.
+Rows and indexes have the size and the order that the pipeline gives them. The ledger gets a tenth of its rows, because
+they are wide.
 """
 
 from collections.abc import Callable
@@ -11,27 +11,27 @@ from typing import Any, LiteralString
 import psycopg
 
 BATCH = 50_000
-"""Messages an insert writes: often enough for a progress bar to move."""
+"""The messages of one insert: few enough for a progress bar to move."""
 
 LARGE_TABLES = ("messages", "profiles", "events", "reactions", "comments", "mentions", "outbox")
 
 ACCOUNTS = 4
-"""The first has half of the conversations."""
+"""The first account has half of the conversations."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much to write. The largest conversation has some `conversations ** (-1/3)` of the messages."""
+    """How much to write. The largest conversation has about `conversations ** (-1/3)` of the messages."""
 
     messages: int
     conversations: int
 
     def part(self, divisor: int) -> "Size":
-        """The same inbox, that much smaller."""
+        """Returns the size of the same inbox, `divisor` times smaller."""
         return Size(max(1, self.messages // divisor), max(1, self.conversations // divisor))
 
 
-# Who, which and when of the i-th message: the same each time, and spread without a table to look them up in.
+# Person, account, mid and time of the i-th message: computed from its number, the same in every run.
 HELPERS: LiteralString = """
     create or replace function pg_temp.share(i bigint, salt bigint) returns double precision
     language sql immutable return (hashint8extended(i, salt) & 1073741823) / 1073741824.0::double precision;
@@ -85,7 +85,7 @@ MESSAGES: LiteralString = """
     ) described
 """
 
-# One conversation in fifty has not been looked at since its newest message came.
+# One conversation in fifty is unread.
 PROFILES: LiteralString = """
     insert into public.profiles (
         account_id, igsid, username, name, profile_pic, state, fetched_at, first_seen_at, last_seen_at,
@@ -138,7 +138,7 @@ MENTIONS: LiteralString = """
     from generate_series(100, %(messages)s::bigint, 100) i
 """
 
-# A tenth of what the messages would leave in the ledger, and as many unknown events as a hundredth of them.
+# A tenth of the rows that the messages would have in the ledger; one event in ten of them is of an unknown kind.
 EVENTS: LiteralString = """
     insert into public.events (
         event_id, kind, account_id, contact_id, mid, direction, via, topic, occurred_at, received_at, recorded_at,
@@ -168,7 +168,7 @@ EVENTS: LiteralString = """
     ) described
 """
 
-# A next phase for each event, and, among them, a send in a thousand whose answer never came.
+# A next phase for each event; one in a thousand is a send without an answer instead.
 OUTBOX: LiteralString = """
     insert into public.outbox (effect_id, event_id, kind, account_id, contact_id, payload, state, finished_at, mid)
     select

@@ -1,7 +1,4 @@
-"""A function of ours in this process: loaded as the platform loads it, called without a server, on a network in memory.
-
-Knows ASGI and httpcore. Must not import either, or a function, before it is asked to: a fresh process is measured here.
-"""
+"""A function in this process: loaded as the platform loads it, called without a server, on a network in memory."""
 
 import asyncio
 import contextlib
@@ -9,25 +6,26 @@ import hashlib
 import hmac
 import json
 import os
-import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
+import httpcore
+
+from bench.message import FIRST_PERSON, WORDS, message, now_ms, webhook
 from dev.functions import find_functions
 from dev.stack import keys
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.stack import Stack
-
-if TYPE_CHECKING:
-    import httpcore
+from lib.container import container
+from lib.ingest.http_client import IngestHttpClient
 
 App: TypeAlias = Callable[..., Awaitable[None]]
 Answerer: TypeAlias = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]
-"""The target of a request and its body, to the status and the body of an answer."""
+"""Takes the target and the body of a request; returns the status and the body of the answer."""
 
 WEBHOOK, INGEST = "/api/webhooks/instagram", "/api/internal/ingest-event"
-CONSUMER, FAILURE, HEALTH = "/api/qstash/instagram-ingestion", "/api/qstash/instagram-failure", "/api/health"
+CONSUMER = "/api/qstash/instagram-ingestion"
 BASE_URL = "https://bench.example"
 
 
@@ -42,7 +40,7 @@ class Call:
 
 
 def settings() -> dict[str, str]:
-    """The environment of a function: the laptop's, under addresses of the real kind."""
+    """Returns the environment of a function: the laptop's, with addresses as they are on the platform."""
     return Stack(StackConfig()).env | {
         "PUBLIC_URL": BASE_URL,
         "QSTASH_URL": "https://qstash.example",
@@ -51,13 +49,13 @@ def settings() -> dict[str, str]:
 
 
 def load(path: str) -> App:
-    """The function at `path`, imported now."""
+    """Imports the function at `path` and returns it."""
     os.environ.update(settings())
     return find_functions(ROOT)[path].load()
 
 
 async def call(app: App, request: Call) -> tuple[int, bytes]:
-    """Its answer: status and body."""
+    """Calls `app`. Returns the status and the body of the answer."""
     sent: list[dict[str, Any]] = []
     received = False
 
@@ -68,8 +66,8 @@ async def call(app: App, request: Call) -> tuple[int, bytes]:
         received = True
         return {"type": "http.request", "body": request.body, "more_body": False}
 
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event)
 
     headers = {"host": "bench.example", "content-length": str(len(request.body)), **(request.headers or {})}
     scope = {
@@ -87,17 +85,15 @@ async def call(app: App, request: Call) -> tuple[int, bytes]:
         "server": ("bench.example", 443),
     }
     await app(scope, receive, send)
-    return int(sent[0]["status"]), b"".join(message.get("body", b"") for message in sent[1:])
+    return int(sent[0]["status"]), b"".join(event.get("body", b"") for event in sent[1:])
 
 
 @contextlib.contextmanager
 def network(answer: Answerer) -> Iterator[None]:
-    """Inside, whatever is sent by httpcore, or by httpx on top of it, is answered by `answer`, without a socket."""
-    import httpcore  # noqa: PLC0415  only who sends something pays for it
-
+    """Lets `answer` answer every request of httpcore, and of httpx on top of it, without a socket."""
     real = httpcore.AsyncConnectionPool.handle_async_request
 
-    async def handle(_pool: object, request: "httpcore.Request") -> "httpcore.Response":
+    async def handle(_pool: object, request: httpcore.Request) -> httpcore.Response:
         assert isinstance(request.stream, AsyncIterable)
         body = b"".join([piece async for piece in request.stream])
         status, content = await answer(request.url.target.decode(), body)
@@ -112,24 +108,38 @@ def network(answer: Answerer) -> Iterator[None]:
 
 
 def webhook_body(events: int) -> bytes:
-    """A webhook with so many messages, as Meta writes it."""
-    from dev.graph.mids import new_mid  # noqa: PLC0415
-
-    account, now_ms = keys.ACCOUNT_ID, time.time_ns() // 1_000_000
-    items = []
-    for number in range(events):
-        person = str(6_000_000_000_000_000 + number)
-        mid = new_mid(account, person, now_us=now_ms * 1000 + number)
-        words = {"mid": mid, "text": f"Hello, is the blue one still there? I would take {number} \U0001f499"}
-        items.append(
-            {"sender": {"id": person}, "recipient": {"id": account}, "timestamp": now_ms + number, "message": words}
-        )
-    body = {"object": "instagram", "entry": [{"time": now_ms, "id": account, "messaging": items}]}
-    return json.dumps(body).encode("ascii")
+    """Returns the body of a webhook with `events` messages, as Meta writes it."""
+    at_ms = now_ms()
+    items = [
+        message(str(FIRST_PERSON + number), WORDS.format(number=number), at_ms=at_ms, number=number)
+        for number in range(events)
+    ]
+    return json.dumps(webhook(items, at_ms=at_ms)).encode("ascii")
 
 
 def webhook_call(body: bytes) -> Call:
-    """The webhook with `body`, signed."""
+    """Returns the signed request of a webhook with `body`."""
     signature = hmac.new(keys.APP_SECRET.encode(), body, hashlib.sha256).hexdigest()
     headers = {"x-hub-signature-256": f"sha256={signature}", "content-type": "application/json"}
     return Call("POST", WEBHOOK, body, headers)
+
+
+async def answered(webhook: App, body: bytes) -> None:
+    """Calls the webhook with `body`. Raises `RuntimeError` if no event of it was queued."""
+    status, content = await call(webhook, webhook_call(body))
+    if status != 200 or b'"queued":0' in content:
+        raise RuntimeError(f"the webhook answered {status}: {content[:200]!r}")
+
+
+def ingest_answer(body: bytes) -> bytes:
+    """Returns the internal endpoint's answer if QStash took every event of the webhook `body`."""
+    mids = [item["message"]["mid"] for item in json.loads(body)["entry"][0]["messaging"]]
+    results = [{"event_id": f"ig_msg_{mid}", "status": "queued", "via": "queue", "message_id": "msg_1"} for mid in mids]
+    return json.dumps({"results": results}).encode()
+
+
+def use_ingest_client(client: IngestHttpClient) -> None:
+    """Gives `client` to the webhook of this process."""
+    vars(container()).pop("forwarder", None)
+    vars(container())["ingest_client"] = client
+    assert container().forwarder  # made now, and not while a clock runs

@@ -1,7 +1,6 @@
-"""The cost of an event, of the newest page of a conversation and of the list of conversations, by how much is stored.
+"""The cost of an event, of a conversation's newest page and of the list of conversations, with much or little stored.
 
-Fills a local database anew for each size and asks the same of each. Knows what is asked. Must not know how a query is
-explained (`plans`) nor how a database is filled (`fill`).
+Fills a local database anew for each size and sends the same requests to each.
 """
 
 import asyncio
@@ -25,7 +24,7 @@ from bench.load import own_stack
 from bench.plans import Explainer, Query
 from bench.query_plans import queries
 from bench.round_trips import Trips, everybody_is_known, observe
-from bench.section import Section, Tell, ratio, save
+from bench.section import Section, Tell, half, ratio, save, without_frame
 from dev.stack.postgres import SUPERUSER
 
 SIZES = (Size(1_000, 200), Size(100_000, 2_000), Size(1_000_000, 20_000))
@@ -49,8 +48,10 @@ COLORS = {EVENT: "#1f6f54", CONTROL: "#8a8f98", PAGE: "#2f5d9b", LIST: "#c98a1b"
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one thing in one database. `times` are milliseconds of the whole request through PostgREST, `inside_ms` are
-    those in Postgres. `scanned`: the large tables that were read whole.
+    """The cost of one request in one database.
+
+    `times` are the milliseconds of the whole request through PostgREST, `inside_ms` those in Postgres. `scanned` are
+    the large tables that were read from end to end.
     """
 
     times: list[float]
@@ -61,12 +62,12 @@ class Cost:
 
     @property
     def ms(self) -> float:
-        """The median."""
+        """The median of the times."""
         return statistics.median(self.times)
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Between which half of the times lie."""
+        """The limits between which the middle half of the times lies."""
         quarter, _, three_quarters = statistics.quantiles(self.times, n=4)
         return quarter, three_quarters
 
@@ -81,32 +82,32 @@ def run(tell: Tell, *, quick: bool) -> Section:
         everybody_is_known(db, KNOWN)
         trips = asyncio.run(observe(stack, {}, "Hello, is the blue one still there?"))
         with closing(Explainer(stack)) as explainer:
-            found: dict[int, Costs] = {}
+            by_size: dict[int, Costs] = {}
             for size in sizes:
                 tell(f"filling {size.messages:,} messages")
                 fill(db, size)
-                db.execute("checkpoint")  # what was written is not to be flushed while somebody is measured
+                db.execute("checkpoint")  # else the flush of what was written would fall into the measurement
                 tell(f"asking, {size.messages:,} messages stored")
-                found[size.messages] = _costs(stack.dsn, explainer, trips, size, events)
-    return _section(found, events)
+                by_size[size.messages] = _costs(stack.dsn, explainer, trips, size, events)
+    return _section(by_size, events)
 
 
 def _costs(dsn: str, explainer: Explainer, trips: Trips, size: Size, events: int) -> Costs:
-    asked = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
-    times = asyncio.run(_timed(_requests(trips, size, asked), events))
+    wanted = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
+    times = asyncio.run(_timed(_requests(trips, size, wanted), events))
     costs = {
         EVENT: _explained(dsn, _events(trips, size, "explained"), times[EVENT]),
         CONTROL: Cost(times[CONTROL]),
     }
-    for name, query in asked.items():
+    for name, query in wanted.items():
         seen = explainer.measure(query)
         scanned = seen.seq_scans.intersection(LARGE_TABLES)
         costs[name] = Cost(times[name], seen.ms, seen.buffers, scanned, seen.indexes)
     return costs
 
 
-def _requests(trips: Trips, size: Size, asked: Mapping[str, Query]) -> dict[str, Iterator[Request]]:
-    """Without end: what is asked in turns."""
+def _requests(trips: Trips, size: Size, wanted: Mapping[str, Query]) -> dict[str, Iterator[Request]]:
+    """Endless requests by name, to be sent in turns."""
     [call] = trips.database
     states = itertools.cycle(
         replace(call, target="/rest/v1/rpc/mark_account", body=json.dumps(CONTROL_BODY | {"p_state": state}).encode())
@@ -116,13 +117,13 @@ def _requests(trips: Trips, size: Size, asked: Mapping[str, Query]) -> dict[str,
         name: itertools.repeat(
             replace(call, method="GET", target=f"/rest/v1{query.path}?{urlencode(query.params)}", body=b"")
         )
-        for name, query in asked.items()
+        for name, query in wanted.items()
     }
     return {EVENT: _events(trips, size, "timed"), CONTROL: states, **pages}
 
 
 def _events(trips: Trips, size: Size, name: str) -> Iterator[Request]:
-    """The call of `record_event` the consumer makes, for new messages of people all over the busiest account."""
+    """Yields the consumer's call of `record_event`, for new messages of people all over the busiest account."""
     chosen = random.Random(1)
     for number in itertools.count():
         ids = {
@@ -134,7 +135,7 @@ def _events(trips: Trips, size: Size, name: str) -> Iterator[Request]:
 
 
 async def _timed(requests: Mapping[str, Iterator[Request]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds by name, in turns, so that what slows the machine slows all."""
+    """Returns milliseconds by name. The requests take turns, so that a slow moment of the machine slows all."""
     lane, times = Lane(), {name: list[float]() for name in requests}
     await lane.connect(next(requests[EVENT]).port)
     for number in range(WARM_UP + rounds):
@@ -149,7 +150,7 @@ async def _timed(requests: Mapping[str, Iterator[Request]], rounds: int) -> dict
 
 
 def _explained(dsn: str, requests: Iterator[Request], taken: list[float]) -> Cost:
-    """What some calls cost in Postgres, each taken back. On a connection of its own, whose statistics hold no more."""
+    """Measures some calls in Postgres and rolls each back. The statistics of its own connection have nothing else."""
     times, buffers, scanned, indexes = list[float](), list[int](), set[str](), set[str]()
     with psycopg.connect(dsn, user=SUPERUSER, autocommit=True) as db:
         for request in itertools.islice(requests, EXPLAINED):
@@ -169,17 +170,17 @@ def _explained(dsn: str, requests: Iterator[Request], taken: list[float]) -> Cos
     return Cost(taken, inside_ms, pages, frozenset(scanned & set(LARGE_TABLES)), frozenset(indexes))
 
 
-def _section(found: Mapping[int, Costs], events: int) -> Section:
-    least, most = min(found), max(found)
+def _section(by_size: Mapping[int, Costs], events: int) -> Section:
+    least, most = min(by_size), max(by_size)
     return Section(
         title="Growth",
         about=(
-            f"The same with {' then '.join(f'{size:,}' for size in found)} messages stored, by one client through "
+            f"The same with {' then '.join(f'{size:,}' for size in by_size)} messages stored, by one client through "
             f"PostgREST, {events} times each, in turns: `record_event` as the consumer calls it, for new messages of "
             "people all over the busiest account; the newest page of a conversation and the list of conversations, "
-            "of the account with the most in it. The control writes and commits the one row of a table: what it gains "
-            f"or loses is the machine's. Medians. Baseline: the same with {least:,} messages. Buffers are pages of "
-            "8 kB touched in Postgres."
+            "of the account with the most messages. The control writes and commits the one row of a table, so its "
+            f"changes are those of the machine. Medians. Baseline: the same with {least:,} messages. Buffers are pages "
+            "of 8 kB touched in Postgres."
         ),
         head=(
             "what",
@@ -191,25 +192,26 @@ def _section(found: Mapping[int, Costs], events: int) -> Section:
             "buffers",
             "to baseline",
         ),
-        rows=tuple(_row(name, size, found[size][name], found[least][name]) for name in found[least] for size in found),
+        rows=tuple(
+            _row(name, size, by_size[size][name], by_size[least][name]) for name in by_size[least] for size in by_size
+        ),
         remarks=(
             f"With {most:,} messages for {least:,} an event takes "
-            f"{ratio(found[most][EVENT].ms, found[least][EVENT].ms)} the time, and "
-            f"the control {ratio(found[most][CONTROL].ms, found[least][CONTROL].ms)}.",
-            *(_plan(name, found[most][name], most) for name in (EVENT, PAGE, LIST)),
+            f"{ratio(by_size[most][EVENT].ms, by_size[least][EVENT].ms)} the time, and "
+            f"the control {ratio(by_size[most][CONTROL].ms, by_size[least][CONTROL].ms)}.",
+            *(_plan(name, by_size[most][name], most) for name in (EVENT, PAGE, LIST)),
             PLANS,
         ),
-        pictures=((_picture(found), "Time and buffers by messages stored"),),
+        pictures=((_picture(by_size), "Time and buffers by messages stored"),),
     )
 
 
 def _row(name: str, size: int, cost: Cost, least: Cost) -> tuple[str, ...]:
-    middle = f"{cost.middle[0]:.2f} to {cost.middle[1]:.2f}"
     inside = "" if cost.inside_ms is None else f"{cost.inside_ms:.2f}"
     buffers = ("", "")
     if cost.buffers is not None and least.buffers is not None:
         buffers = (f"{cost.buffers}", ratio(cost.buffers, least.buffers))
-    return (name, f"{size:,}", f"{cost.ms:.2f}", middle, ratio(cost.ms, least.ms), inside, *buffers)
+    return (name, f"{size:,}", f"{cost.ms:.2f}", half(cost.times, 2), ratio(cost.ms, least.ms), inside, *buffers)
 
 
 def _plan(name: str, cost: Cost, size: int) -> str:
@@ -218,12 +220,12 @@ def _plan(name: str, cost: Cost, size: int) -> str:
     return f"With {size:,} messages, {name}: sequential scans of large tables: {scans}; by index: {indexes}."
 
 
-def _picture(found: Mapping[int, Costs]) -> str:
+def _picture(by_size: Mapping[int, Costs]) -> str:
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     times, buffers = figure.subplots(1, 2)
-    sizes = list(found)
+    sizes = list(by_size)
     for name, color in COLORS.items():
-        costs = [found[size][name] for size in sizes]
+        costs = [by_size[size][name] for size in sizes]
         times.plot(sizes, [cost.ms for cost in costs], "o-", color=color, label=name)
         times.fill_between(
             sizes, *zip(*(cost.middle for cost in costs), strict=True), color=color, alpha=0.2, linewidth=0
@@ -238,5 +240,5 @@ def _picture(found: Mapping[int, Costs]) -> str:
         axes.set_xscale("log")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("messages stored")
-        axes.spines[["top", "right"]].set_visible(False)
+    without_frame(times, buffers)
     return save(figure, "growth.svg")

@@ -1,7 +1,6 @@
-"""Every function in a process of its own, on a stack of their own, and an empty application beside them.
+"""A stack with each function in a process of its own, and an empty application beside them.
 
-Each function calls the next by its `PUBLIC_URL`, so a process does one function's work and no other. Must not know
-what is measured.
+Each function calls the next one by its `PUBLIC_URL`, so that a process does the work of one function only.
 """
 
 import contextlib
@@ -45,13 +44,13 @@ class Process:
     pid: int
 
     def rss(self) -> int:
-        """Resident memory in bytes."""
+        """Returns the resident memory in bytes."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
 @contextlib.contextmanager
 def one_each(tell: Tell) -> Iterator[tuple[Stack, Mapping[str, Process]]]:
-    """The stack and the processes by name; QStash brings the consumer's what the internal endpoint's has published."""
+    """Runs the stack and yields it with the processes by name. QStash delivers to the process of the consumer."""
     with tempfile.TemporaryDirectory(prefix="bench-functions-") as directory:
         functions_dir = Path(directory)
         shutil.copytree(ROOT / "api", functions_dir / "api")

@@ -1,7 +1,4 @@
-"""Load on a local stack: messages nobody has seen, posted as Meta posts them, and the moment each row was seen.
-
-Knows webhooks, QStash's state and the ledger. Must not know what is made of the times.
-"""
+"""Load on a local stack: posts new messages as Meta does, and notes when the row of each becomes visible."""
 
 import asyncio
 import contextlib
@@ -18,8 +15,8 @@ from typing import Any, Self
 import httpx
 import psycopg
 
+from bench.message import FIRST_PERSON, WORDS, message, now_ms, webhook
 from bench.section import Tell
-from dev.graph.mids import new_mid
 from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from dev.stack import Ports, Stack, StackConfig, keys
 from dev.stack.config import ROOT
@@ -27,13 +24,13 @@ from dev.stack.options import running
 from lib.webhooks.signature import sign_hub
 
 PATIENCE_S = 5.0
-"""How long Meta waits for an answer (Meta, "Webhooks from Meta")."""
+"""Meta waits this long for an answer (Meta, "Webhooks from Meta")."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 4.0
 MOST_ATTEMPTS = 30
 POLL_S = 0.005
 OVERLAP = "2 s"
-"""A row's `recorded_at` is its transaction's beginning: it can become visible after a row that is younger."""
+"""`recorded_at` is the beginning of the transaction, so a row can become visible after a younger one."""
 
 STUCK_AFTER_S = 60.0
 
@@ -42,9 +39,9 @@ STUCK_AFTER_S = 60.0
 def own_stack(
     tell: Tell, *, instances: int = 1, functions_dir: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Stack]:
-    """A local stack with an empty database, as durable as a real one; gone afterwards, however that comes.
+    """Runs a local stack with an empty database that syncs to disk, and removes it afterwards.
 
-    `env` are settings of the functions' on top of the laptop's.
+    `env` are settings of the functions, on top of those of the laptop.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         config = StackConfig(data_dir=Path(directory) / "stack", ports=Ports.free(), echo="off", instances=instances)
@@ -54,7 +51,7 @@ def own_stack(
 
 @dataclass(frozen=True)
 class Webhook:
-    """A body as it is posted, and the messages in it."""
+    """A body as it is posted, and the mids of its messages."""
 
     body: bytes
     mids: tuple[str, ...]
@@ -62,32 +59,28 @@ class Webhook:
 
 @dataclass
 class Messages:
-    """New messages without end, of `people` in turn."""
+    """An endless supply of new messages, from `people` people in turn."""
 
     people: int
     _number: int = 0
 
     def webhook(self, size: int) -> Webhook:
-        """The next `size` of them."""
-        account, now_ms = keys.ACCOUNT_ID, time.time_ns() // 1_000_000
-        items = [self._item(account, now_ms) for _ in range(size)]
-        body = {"object": "instagram", "entry": [{"time": now_ms, "id": account, "messaging": items}]}
-        return Webhook(as_meta_writes(body), tuple(item["message"]["mid"] for item in items))
+        """Returns a webhook of the next `size` messages."""
+        at_ms = now_ms()
+        items = [self._item(at_ms) for _ in range(size)]
+        return Webhook(as_meta_writes(webhook(items, at_ms=at_ms)), tuple(item["message"]["mid"] for item in items))
 
-    def _item(self, account: str, now_ms: int) -> dict[str, Any]:
+    def _item(self, at_ms: int) -> dict[str, Any]:
         self._number += 1
-        person = str(6_000_000_000_000_000 + self._number % self.people)
-        mid = new_mid(account, person, now_us=now_ms * 1000 + self._number)
-        text = f"Hello, is the blue one still there? I would take {self._number} \U0001f499"
-        message = {"mid": mid, "text": text}
-        return {"sender": {"id": person}, "recipient": {"id": account}, "timestamp": now_ms, "message": message}
+        person = str(FIRST_PERSON + self._number % self.people)
+        return message(person, WORDS.format(number=self._number), at_ms=at_ms, number=self._number)
 
 
 @dataclass
 class Sender:
-    """Posts webhooks, each again until it is answered 200 in time, as Meta does.
+    """Posts webhooks as Meta does: again and again until the answer is 200 in time.
 
-    `refused` counts the other answers by status; 0 is none within `PATIENCE_S`, or a broken connection.
+    `refused` counts the other answers by status. Status 0 is a broken connection, or no answer within `PATIENCE_S`.
     """
 
     base_url: str
@@ -103,7 +96,7 @@ class Sender:
         await self._http.aclose()
 
     async def post(self, webhook: Webhook) -> float:
-        """When it was answered 200, in seconds of `time.perf_counter`. Raises `RuntimeError` where it never is."""
+        """Returns when the answer was 200, in seconds of `time.perf_counter`. Raises `RuntimeError` if it never is."""
         headers = {
             "Content-Type": "application/json",
             "X-Hub-Signature-256": sign_hub(webhook.body, keys.APP_SECRET),
@@ -125,10 +118,10 @@ class Sender:
 
 
 class Watcher:
-    """Asks the ledger every few milliseconds what is new, on a connection and a thread of its own.
+    """Asks the ledger every few milliseconds for new rows, on a connection and a thread of its own.
 
-    `seen`: when a message was seen first, by mid, in seconds of `time.perf_counter`. That is its row being visible to
-    anybody, no more than one question late. `asked`: when each question was answered.
+    `seen` has, by mid, when a message's row was first visible to another connection, at most one question late.
+    `asked` has when each question was answered. Both are seconds of `time.perf_counter`.
     """
 
     def __init__(self, dsn: str) -> None:
@@ -161,7 +154,7 @@ class Watcher:
                 newest = max((at for _, at in rows), default=newest)
 
     async def until_seen(self, mids: Iterable[str]) -> None:
-        """Returns when all of `mids` are seen. Raises `RuntimeError` where nothing more comes for a minute."""
+        """Waits until all of `mids` are seen. Raises `RuntimeError` if nothing new comes for a minute."""
         missing, known, moved_s = list(mids), 0, time.monotonic()
         while missing:
             if missing[-1] in self.seen:
@@ -175,12 +168,12 @@ class Watcher:
 
 
 async def qstash_state(http: httpx.AsyncClient, stack: Stack) -> Mapping[str, int]:
-    """What QStash is busy with, and how much it has delivered."""
+    """Returns how many messages QStash holds in each state, and how many it has delivered."""
     return dict((await http.get(f"{stack.qstash_url}/__dev/state")).raise_for_status().json())
 
 
 def check_all_arrived(stack: Stack, messages: int) -> str:
-    """Says that there is a row for each of so many `messages`, and no dead letter. Raises `RuntimeError` otherwise."""
+    """Returns a sentence if every message has its row and there is no dead letter, else raises `RuntimeError`."""
     with psycopg.connect(stack.dsn) as database:
         (rows,) = database.execute("select count(*) from public.messages where not is_placeholder").fetchone() or (0,)
         (dead,) = database.execute("select count(*) from public.dead_letters").fetchone() or (0,)

@@ -1,6 +1,7 @@
-"""Memory of a function instance over many events, one process a function, against an empty application in the same run.
+"""The memory of a function instance over many events, against an empty application in the same run.
 
-The way of an event is the real one: webhook, internal endpoint, QStash's stand-in, consumer, Postgres.
+Each function has a process of its own. An event takes its real way: webhook, internal endpoint, QStash's stand-in,
+consumer, Postgres.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from matplotlib.figure import Figure
 
 from bench.instances import CONSUMER, EMPTY, EMPTY_PATH, INGEST, WEBHOOK, Process, one_each
 from bench.load import Messages, Sender, check_all_arrived, qstash_state
-from bench.section import Section, Tell, ratio, save
+from bench.section import Section, Tell, ratio, save, without_frame
 from dev.stack import Stack
 
 EVENTS, EVENTS_QUICK = 100_000, 400
@@ -28,13 +29,13 @@ IN_A_WEBHOOK = 100
 PEOPLE = 500
 AT_ONCE = 2
 MOST_HELD = 500
-"""Events in QStash's stand-in above which nothing is posted: it is there to deliver, not to be filled."""
+"""While QStash's stand-in holds more events, nothing is posted: a long queue would be memory of its own."""
 
 EVERY_S = 1.0
 WARM = 0.1
 NEGLIGIBLE = 0.01
 FITTED = 0.8
-"""Of all events: warm after the first tenth, growth fitted over the last four fifths."""
+"""Shares of all events: a process is warm after the first tenth; growth is fitted over the last four fifths."""
 
 BLOCKS = 8
 MIB = 1024 * 1024
@@ -43,36 +44,36 @@ COLORS = {WEBHOOK: "#2f5d9b", INGEST: "#c98a1b", CONSUMER: "#1f6f54", EMPTY: "#8
 
 @dataclass
 class Curve:
-    """Resident bytes of one process by what it had done at the time: events, or requests."""
+    """The resident bytes of one process over its work so far, in events or requests."""
 
     done: list[int] = field(default_factory=list)
     rss: list[int] = field(default_factory=list)
 
     def add(self, done: int, rss: int) -> None:
-        """One more moment."""
+        """Adds a point."""
         self.done.append(done)
         self.rss.append(rss)
 
     def at(self, done: float) -> int:
-        """As soon as so much was done."""
+        """Returns the bytes at the first point with so much work done."""
         return next(rss for at, rss in zip(self.done, self.rss, strict=True) if at >= done)
 
     def growth(self, begin: float, end: float) -> float:
-        """Bytes an event between two points, by a straight line; 0 where there are too few moments for one."""
+        """Returns the bytes an event of a fitted straight line, or 0 if there are too few points for a line."""
         points = [(at, rss) for at, rss in zip(self.done, self.rss, strict=True) if begin <= at <= end]
         if len({at for at, _ in points}) < 2:
             return 0.0
         return float(statistics.linear_regression(*zip(*points, strict=True)).slope)
 
     def noise(self, begin: float, end: float) -> float:
-        """Two standard errors of the growth, from that of `BLOCKS` parts of the way."""
+        """Returns two standard errors of the growth, estimated from `BLOCKS` parts of the way."""
         width = (end - begin) / BLOCKS
         parts = [self.growth(begin + width * part, begin + width * (part + 1)) for part in range(BLOCKS)]
         return 2 * statistics.stdev(parts) / math.sqrt(BLOCKS)
 
 
 def run(tell: Tell, *, quick: bool) -> Section:
-    """Measures on a stack of its own. Raises `RuntimeError` where an event does not arrive."""
+    """Measures on a stack of its own. Raises `RuntimeError` if an event does not arrive."""
     events = EVENTS_QUICK if quick else EVENTS
     with one_each(tell) as (stack, processes):
         began_s = time.monotonic()
@@ -85,7 +86,7 @@ def run(tell: Tell, *, quick: bool) -> Section:
 async def _drive(
     stack: Stack, processes: Mapping[str, Process], events: int, tell: Tell
 ) -> tuple[dict[str, Curve], int]:
-    """Posts so many events and waits until QStash has delivered them; with the bytes of one event."""
+    """Posts the events and waits until QStash has delivered them. Returns the curves, and the bytes of one event."""
     curves = {name: Curve() for name in processes if name != EMPTY}
     messages, left, held = Messages(PEOPLE), events // IN_A_WEBHOOK, 0
 
@@ -124,7 +125,7 @@ async def _drive(
 
 
 def _drive_empty(process: Process, requests: int, size: int, tell: Tell) -> Curve:
-    """As many requests of an event's size as there were events, on kept connections."""
+    """Sends as many requests as there were events, each of an event's size, on kept connections."""
     tell(f"{requests:,} requests to the empty application")
     curve, left, gate = Curve(), requests, threading.Lock()
     body = b"x" * size
@@ -175,7 +176,7 @@ def _section(curves: Mapping[str, Curve], events: int, size: int, arrived: str) 
         ),
         rows=tuple(_row(name, curves, names[name], events, size) for name in curves),
         remarks=(
-            f"Flat (no growth that could be told from noise, or less than {NEGLIGIBLE:.0%} of an event's size): "
+            f"Flat (no growth beyond noise, or less than {NEGLIGIBLE:.0%} of an event's size): "
             f"{', '.join(flat) or 'none'}. Growing: {', '.join(grows) or 'none'}.",
             arrived,
         ),
@@ -203,12 +204,12 @@ def _picture(curves: Mapping[str, Curve], events: int) -> str:
     axes = figure.subplots()
     for name, curve in curves.items():
         step = max(1, len(curve.done) // 300)
-        done, rss = curve.done[::step], [one / MIB for one in curve.rss[::step]]
+        done, rss = curve.done[::step], [size / MIB for size in curve.rss[::step]]
         axes.plot(done, rss, color=COLORS[name], label=name)
     axes.axvline(events * (1 - FITTED), color="#444", linewidth=0.8, linestyle=":")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("events done (the empty application: requests); dotted: growth is fitted from here")
     axes.set_ylabel("resident memory, MiB")
     axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+    without_frame(axes)
     return save(figure, "memory.svg")

@@ -1,7 +1,4 @@
-"""HTTP/1.1 without a socket: every byte of a request is written and every byte of an answer read, in memory.
-
-Knows httpcore's network interface. Must not know who talks.
-"""
+"""A network in memory for httpcore: every byte of a request is written and every byte of an answer is read."""
 
 from typing import Any
 
@@ -9,14 +6,14 @@ import httpcore
 
 
 class MemoryNetwork(httpcore.AsyncNetworkBackend):
-    """Answers every request, whatever it is, with the same JSON."""
+    """Answers every request with the same JSON."""
 
     def __init__(self, content: bytes) -> None:
         head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
         self._answer = head.encode() + content
 
     async def connect_tcp(self, *_args: Any, **_options: Any) -> httpcore.AsyncNetworkStream:
-        """A connection, at once."""
+        """Returns a connection at once."""
         return _Stream(self._answer)
 
 

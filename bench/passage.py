@@ -1,7 +1,4 @@
-"""Messages on their way from a post to a row: one phase after the other, on a running stack, with all their times.
-
-Knows how they are told and how their rows are found. Must not know what the times are compared with, nor draw them.
-"""
+"""Sends messages through a running stack, one phase after the other, and notes all their times."""
 
 import asyncio
 import json
@@ -22,14 +19,14 @@ from lib.events.model import as_json
 from lib.webhooks.parser import parse_webhook
 
 WARM_UP = 20
-"""Webhooks before anything is measured."""
+"""The number of webhooks before the measurement."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much. `rate` is webhooks of one message a second; the burst is `burst` messages, `batch` a webhook.
+    """The amounts. `rate` is webhooks of one message a second; the burst has `burst` messages, `batch` a webhook.
 
-    Before anything is measured each of `people` has written, so that every process has loaded and everybody is known.
+    Before the measurement each of `people` has written, so that every process is loaded and every person known.
     """
 
     people: int
@@ -43,23 +40,23 @@ class Plan:
 
 @dataclass
 class Times:
-    """Of one phase, by mid, in seconds of `time.perf_counter`: due (or posted) and answered 200."""
+    """The moments of one phase, by mid, in seconds of `time.perf_counter`: due (or posted), and answered 200."""
 
     due: dict[str, float] = field(default_factory=dict)
     answered: dict[str, float] = field(default_factory=dict)
 
     def to_answer(self) -> list[float]:
-        """Seconds until the 200."""
+        """Returns the seconds until the 200."""
         return [at - self.due[mid] for mid, at in self.answered.items()]
 
     def to_row(self, seen: dict[str, float]) -> list[float]:
-        """Seconds until the row was seen."""
+        """Returns the seconds until the row was seen."""
         return [seen[mid] - at for mid, at in self.due.items()]
 
 
 @dataclass
-class Found:
-    """What was measured. `held` is what QStash held: (moment, messages)."""
+class Measurements:
+    """The measurements. `held` says how many messages QStash held: (moment, messages)."""
 
     alone: Times
     steady: Times
@@ -71,8 +68,8 @@ class Found:
     arrived: str
 
 
-async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
-    """All phases. Raises `RuntimeError` where something does not arrive."""
+async def measure(stack: Stack, plan: Plan, tell: Tell) -> Measurements:
+    """Runs all phases. Raises `RuntimeError` if a message does not arrive."""
     messages, held = Messages(plan.people), list[tuple[float, int]]()
     async with Sender(stack.functions_url) as sender:
         with Watcher(stack.dsn) as watcher:
@@ -85,7 +82,7 @@ async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
             tell(f"{plan.steady} webhooks, {plan.rate:g} a second")
             steady = await _steady(sender, messages, plan)
             await watcher.until_seen(steady.due)
-            asked = [later - earlier for earlier, later in pairwise(watcher.asked)]
+            gaps_s = [later - earlier for earlier, later in pairwise(watcher.asked)]
             tell(f"a burst of {plan.burst} messages")
             sampling = asyncio.create_task(_sample(stack, held, tell))
             try:
@@ -95,12 +92,12 @@ async def measure(stack: Stack, plan: Plan, tell: Tell) -> Found:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
     arrived = check_all_arrived(stack, plan.people + plan.alone + plan.steady + plan.burst)
-    resolution_ms = (statistics.median(asked) * 1e3, percentile(asked, 99) * 1e3)
-    return Found(alone, steady, burst, held, sender.refused, watcher.seen, resolution_ms, arrived)
+    resolution_ms = (statistics.median(gaps_s) * 1e3, percentile(gaps_s, 99) * 1e3)
+    return Measurements(alone, steady, burst, held, sender.refused, watcher.seen, resolution_ms, arrived)
 
 
 async def _alone(stack: Stack, messages: Messages, calls: int, watcher: Watcher) -> Times:
-    """`record_event` through PostgREST, one call after the other, each seen before the next is made."""
+    """Calls `record_event` through PostgREST, one call after the other. Each row is seen before the next call."""
     times = Times()
     headers = {"apikey": stack.service_role_key, "Authorization": f"Bearer {stack.service_role_key}"}
     url = f"{stack.supabase_url}/rest/v1/rpc/record_event"
@@ -118,7 +115,7 @@ async def _alone(stack: Stack, messages: Messages, calls: int, watcher: Watcher)
 
 
 async def _steady(sender: Sender, messages: Messages, plan: Plan) -> Times:
-    """Posts by the clock, whoever is still waiting; a webhook's time runs from when it was due."""
+    """Posts by the clock, even while others wait. A webhook's time runs from the moment it was due."""
     times, began_s = Times(), time.perf_counter() + 0.1
 
     async def post(due_s: float) -> None:
@@ -132,7 +129,7 @@ async def _steady(sender: Sender, messages: Messages, plan: Plan) -> Times:
 
 
 async def _burst(sender: Sender, messages: Messages, plan: Plan) -> Times:
-    """Posts as fast as the webhook takes them, a few at once; a message's time runs from its webhook's first post."""
+    """Posts as fast as the webhook accepts, a few at once. A message's time runs from its webhook's first post."""
     times = Times()
     left = deque[Webhook](messages.webhook(plan.batch) for _ in range(plan.burst // plan.batch))
 
@@ -157,5 +154,5 @@ async def _sample(stack: Stack, held: list[tuple[float, int]], tell: Tell) -> No
 
 
 def percentile(times: Sequence[float], percent: int) -> float:
-    """From 1 to 99."""
+    """Returns a percentile, from 1 to 99."""
     return statistics.quantiles(times, n=100, method="inclusive")[percent - 1]

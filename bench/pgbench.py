@@ -1,7 +1,4 @@
-"""The SQL functions called in Postgres itself, by pgbench: the same arguments, prepared, and no HTTP anywhere.
-
-Knows pgbench's scripts. Must not know what the functions do.
-"""
+"""Calls the SQL functions in Postgres itself, by pgbench: the same arguments, prepared, without HTTP."""
 
 import json
 import os
@@ -19,7 +16,7 @@ NEWEST = 2**53
 
 
 def script(requests: Sequence[Request], marks: Mapping[str, str], people: range) -> str:
-    """The calls of `requests`, for another event each time, of one of `people`. Source: PostgreSQL, "pgbench"."""
+    """Returns a script with the calls of `requests`, each run for another event (PostgreSQL, "pgbench")."""
     lines = [f"\\set n random(1, {NEWEST})", f"\\set who random({people.start}, {people.stop - 1})"]
     for request in requests:
         function = request.target.rsplit("/", 1)[-1]
@@ -29,11 +26,11 @@ def script(requests: Sequence[Request], marks: Mapping[str, str], people: range)
 
 
 def _sql(value: object, marks: Mapping[str, str]) -> str:
-    """A constant; where an id of the event is in it, with one of the next event in its place."""
+    """Returns a constant in which each id of the event is replaced by one of the next event."""
     if value is None or isinstance(value, bool | int | float):
         return json.dumps(value)
     text = value if isinstance(value, str) else json.dumps(value)
-    # No colon stays one: pgbench would take what comes after it for a variable of its own.
+    # Colons are escaped, because pgbench takes the word after a colon for a variable.
     constant = "E'" + text.replace("\\", "\\\\").replace("'", "''").replace(":", "\\x3A") + "'"
     for name, mark in marks.items():
         if name != "lease" and mark in text:
@@ -43,7 +40,7 @@ def _sql(value: object, marks: Mapping[str, str]) -> str:
 
 
 def run(dsn: str, text: str, *, at_once: int, events: int) -> float:
-    """Events a second. Raises `RuntimeError` with what pgbench says."""
+    """Returns the events a second. Raises `RuntimeError` with pgbench's own message."""
     server = urlsplit(dsn)
     with tempfile.TemporaryDirectory(prefix="pgbench-") as directory:
         file = Path(directory) / "events.sql"
@@ -56,7 +53,7 @@ def run(dsn: str, text: str, *, at_once: int, events: int) -> float:
         )  # fmt: skip
         env = {"PATH": os.defpath, "PGOPTIONS": "-c role=service_role"}
         done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-    found = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
-    if done.returncode != 0 or found is None or "number of failed transactions: 0 " not in done.stdout:
+    pace = re.search(r"^tps = ([\d.]+)", done.stdout, re.MULTILINE)
+    if done.returncode != 0 or pace is None or "number of failed transactions: 0 " not in done.stdout:
         raise RuntimeError(f"pgbench: {done.stderr or done.stdout}")
-    return float(found[1])
+    return float(pace[1])

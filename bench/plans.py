@@ -1,6 +1,4 @@
-"""The plan of a query as PostgREST puts it: asked of PostgREST itself, as the service role, and run.
-
-Knows PostgREST's plan answers and PostgreSQL's plan trees. Must not know the tables, nor what is asked.
+"""The cost and the plan of a query, run by PostgREST as the service role.
 
 PostgREST, "Explain plan": Accept `application/vnd.pgrst.plan`, where `db-plan-enabled` is set.
 """
@@ -24,7 +22,7 @@ RELOAD_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Query:
-    """A request of a client. With `function`, a call of that SQL function; `count` asks for the exact number."""
+    """A request of a client: for rows, for an SQL function (`function`), or for the exact number of rows (`count`)."""
 
     name: str
     path: str
@@ -35,7 +33,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a query cost. `buffers` are 8 kB pages touched; `seq_scans` the tables that were read whole."""
+    """The cost of a query. `buffers` are 8 kB pages touched, `seq_scans` the tables that were read from end to end."""
 
     rows: int
     ms: float
@@ -47,7 +45,7 @@ class Measured:
 
 
 class Explainer:
-    """PostgREST with plans switched on."""
+    """Runs queries by PostgREST and reads their plans."""
 
     def __init__(self, stack: Stack) -> None:
         key = stack.service_role_key
@@ -64,15 +62,15 @@ class Explainer:
         self._db.close()
 
     def rows(self, query: Query) -> list[dict[str, Any]]:
-        """The rows a client gets."""
+        """Returns the rows that a client gets."""
         return list(self._ask(query).json())
 
     def count(self, query: Query) -> int:
-        """How many rows there are without a limit."""
+        """Returns how many rows there are without a limit."""
         return _row_count(replace(query, count=True), self._ask(replace(query, count=True)))
 
     def measure(self, query: Query) -> Measured:
-        """Runs `query` some times; times are the medians, the plan is the last one."""
+        """Runs `query` several times. The times are medians; the plan is that of the last run."""
         self._ask(query)
         answers_s = [self._timed(query) for _ in range(RUNS)]
         plans = [self._plan(query) for _ in range(RUNS)]
@@ -106,7 +104,7 @@ class Explainer:
         return answer.raise_for_status()
 
     def _scanned_inside(self, query: Query) -> frozenset[str]:
-        """The plan of a call does not show what the function does; the statistics of its transaction do."""
+        """Reads the statistics of the transaction, because the plan of a call does not show what the function does."""
         name = psycopg.sql.Identifier("public", query.path.rsplit("/", 1)[-1])
         with self._db.transaction(force_rollback=True):
             self._db.execute("set local role service_role")

@@ -1,7 +1,4 @@
-"""What a month costs on the published price lists: plain values with their date, and sums.
-
-Must not know how what is used was measured.
-"""
+"""The published price lists, as read on one day, and the cost of a month by them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,23 +9,23 @@ DAYS = 30
 GB = 1e9
 
 INVOCATION, CPU_HOUR, MEMORY_GB_HOUR, VERCEL_PRO = 0.60 / 1e6, 0.128, 0.0106, 20.0
-"""Vercel, "Fluid compute pricing", region iad1; a Pro seat comes with as much credit as it costs."""
+"""Vercel, "Fluid compute pricing", region iad1. A Pro seat includes as much credit as it costs."""
 
 VERCEL_HOBBY_INVOCATIONS, VERCEL_HOBBY_CPU_HOURS, VERCEL_HOBBY_GB_HOURS = 1e6, 4, 360
 MEMORY_GB = 2.0
-"""Vercel's standard instance."""
+"""The size of Vercel's standard instance."""
 
 QSTASH_MESSAGE, QSTASH_FREE_A_DAY = 1 / 100_000, 1_000
 QSTASH_FIXED = ((1_000_000, 180.0), (10_000_000, 420.0))
-"""Upstash, "QStash pricing": pay as you go; free up to so many a day; a month of up to so many messages a day."""
+"""Upstash, "QStash pricing": pay as you go, free up to a daily number; fixed plans by messages a day."""
 
 SUPABASE_PRO, DISK_GB, DISK_INCLUDED_GB, FREE_GB = 25.0, 0.125, 8.0, 0.5
-"""Supabase, "Pricing": a month of Pro, with a Micro instance; a gigabyte of disk beyond what it includes."""
+"""Supabase, "Pricing": a month of Pro with a Micro instance, and a gigabyte of disk beyond the included ones."""
 
 
 @dataclass(frozen=True)
 class Used:
-    """By one event, on average. `busy_s`: all requests it was part of, from their beginning to their answer."""
+    """The use of one event, on average. `busy_s` counts its requests to the functions, from beginning to answer."""
 
     invocations: float
     qstash_messages: float
@@ -40,7 +37,7 @@ class Used:
 
 
 def as_table(ways: Mapping[str, Used]) -> str:
-    """Markdown: for each way, what the months cost at each of the three."""
+    """Returns a Markdown table: the cost of the months at each of the three vendors, for each way."""
     lines = [
         "| events a month | how they come | Vercel | QStash | Supabase | together |",
         "|---:|---|---:|---:|---:|---:|",
@@ -54,7 +51,7 @@ def as_table(ways: Mapping[str, Used]) -> str:
 
 
 def vercel(used: Used, events: int) -> float:
-    """Dollars a month: nothing within Hobby's allowance, else Pro, whose credit is used first."""
+    """Returns dollars a month: nothing within Hobby's allowance, else Pro, whose credit is used first."""
     invocations = used.invocations * events
     cpu_hours, gb_hours = used.cpu_s * events / 3600, used.busy_s * events / 3600 * MEMORY_GB
     small = invocations <= VERCEL_HOBBY_INVOCATIONS and gb_hours <= VERCEL_HOBBY_GB_HOURS
@@ -64,7 +61,7 @@ def vercel(used: Used, events: int) -> float:
 
 
 def qstash(used: Used, events: int) -> float:
-    """Dollars a month: free, by the message, or a fixed plan, whichever is least."""
+    """Returns dollars a month: free, by the message, or a fixed plan, whichever is least."""
     messages = used.qstash_messages * events
     if messages / DAYS <= QSTASH_FREE_A_DAY:
         return 0.0
@@ -72,6 +69,6 @@ def qstash(used: Used, events: int) -> float:
 
 
 def supabase(used: Used, events: int) -> float:
-    """Dollars a month: free while a month's events fit, else Pro and the disk that one month fills."""
+    """Returns dollars a month: free while a month's events fit, else Pro and the disk that one month fills."""
     kept_gb = used.bytes_kept * events / GB
     return 0.0 if kept_gb <= FREE_GB else SUPABASE_PRO + max(0.0, kept_gb - DISK_INCLUDED_GB) * DISK_GB

@@ -1,7 +1,4 @@
-"""Processor time of a stack's components and of this process, for whom the machine was busy.
-
-Knows psutil. Must not know what was done meanwhile.
-"""
+"""The processor time of each component of a stack, and of this process."""
 
 import os
 from collections.abc import Mapping
@@ -15,14 +12,14 @@ NAMES = {"rest": "gateway", "postgrest": "PostgREST", "postgres": "Postgres", "g
 
 
 class ProcessorTime:
-    """Seconds since it was made."""
+    """Counts the seconds of processor time since it was made."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
         self._before = self._now()
 
     def since(self) -> dict[str, float]:
-        """By component."""
+        """Returns the seconds by component."""
         return {name: seconds - self._before.get(name, 0.0) for name, seconds in self._now().items()}
 
     def _now(self) -> Mapping[str, float]:
@@ -36,7 +33,7 @@ class ProcessorTime:
 
 
 def _with_children(process: psutil.Process) -> float:
-    """Of those who are alive, and of those whose end was noticed."""
+    """Counts the living children, and the ended ones that their parent has waited for."""
     return sum(map(_of, (process, *process.children(recursive=True)))) + _ended(process)
 
 

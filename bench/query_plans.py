@@ -1,8 +1,7 @@
-"""`python -m bench.query_plans`: what an inbox asks of a large database, and what it costs.
+"""`python -m bench.query_plans`: the cost of an inbox's queries in a large database.
 
-Fills a local database twice, with a hundredth of the messages and with all of them, and asks both the same: where
-the numbers stay, a page costs a page. Knows the queries. Must not know how they are run (`plans`) nor how the
-database was filled (`fill`).
+Fills a local database twice, with a hundredth of the messages and with all of them, and runs the same queries. If the
+figures stay the same, the cost of a page does not depend on the size of the database.
 """
 
 import sys
@@ -35,9 +34,9 @@ BUSIEST_ACCOUNT, BUSIEST_CONTACT = "17841400000000000", "6000000000000000"
 @click.option("--port-base", type=click.IntRange(1, 65530), help="Use this port and the next five. Default: free ones.")
 @click.option("--markdown", is_flag=True, help="Print the section of docs/database.md instead of a table.")
 def query_plans(messages: int, conversations: int, port_base: int | None, markdown: bool) -> None:
-    """Show what an inbox's queries cost with MESSAGES in the database, and with a hundredth of them."""
+    """Show the cost of an inbox's queries with MESSAGES in the database, and with a hundredth of them."""
     size = Size(messages, conversations)
-    told = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
     with tempfile.TemporaryDirectory(prefix="query-plans-") as directory:
         config = StackConfig(
             data_dir=Path(directory) / "stack",
@@ -46,41 +45,41 @@ def query_plans(messages: int, conversations: int, port_base: int | None, markdo
             echo="off",
         )
         with running(config, lambda _: None) as stack:
-            lines = _measure(stack, size, told)
+            lines = _measure(stack, size, console)
     if markdown:
         sys.stdout.write(as_markdown(lines, size, SMALLER))
     else:
         Console(highlight=False).print(as_table(lines, size, SMALLER))
 
 
-def _measure(stack: Stack, size: Size, told: Console) -> list[Line]:
+def _measure(stack: Stack, size: Size, console: Console) -> list[Line]:
     with closing(psycopg.connect(stack.dsn, autocommit=True)) as db, closing(Explainer(stack)) as explainer:
-        small = _measure_one(db, explainer, size.part(SMALLER), told)
-        large = _measure_one(db, explainer, size, told)
+        small = _measure_one(db, explainer, size.part(SMALLER), console)
+        large = _measure_one(db, explainer, size, console)
     return [Line(name, small[name], large[name]) for name in large]
 
 
-def _measure_one(db: psycopg.Connection, explainer: Explainer, size: Size, told: Console) -> Mapping[str, Measured]:
+def _measure_one(db: psycopg.Connection, explainer: Explainer, size: Size, console: Console) -> Mapping[str, Measured]:
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=told) as progress:
+    with Progress(*columns, console=console) as progress:
         filling = progress.add_task(f"filling {size.messages:,}", total=size.messages)
 
         def tell(table: str, rows: int) -> None:
             progress.update(filling, description=f"filling {table}", advance=rows if table == "messages" else 0)
 
         fill(db, size, tell)
-        asked = queries(explainer)
-        asking = progress.add_task("asking", total=len(asked))
+        wanted = queries(explainer)
+        measuring = progress.add_task("measuring", total=len(wanted))
         measured = {}
-        for query in asked:
-            progress.update(asking, description=query.name[:24])
+        for query in wanted:
+            progress.update(measuring, description=query.name[:24])
             measured[query.name] = explainer.measure(query)
-            progress.advance(asking)
+            progress.advance(measuring)
     return measured
 
 
 def queries(explainer: Explainer) -> Sequence[Query]:
-    """What is asked, of the account and the conversation with the most in them."""
+    """Returns the queries, about the account and the conversation with the most messages."""
     account = {"account_id": f"eq.{BUSIEST_ACCOUNT}"}
     page = account | {"contact_id": f"eq.{BUSIEST_CONTACT}", "order": "sent_at.desc,mid.desc", "limit": PAGE}
     older = _row_in_the_middle(explainer, Query("", "/conversation_messages", page))
@@ -113,7 +112,7 @@ def _row_in_the_middle(explainer: Explainer, query: Query) -> dict[str, Any]:
 
 
 def _after(row: Mapping[str, Any], time: str, tie: str) -> dict[str, str]:
-    """The page after `row`, newest first: the first condition is for the index, the second for equal times."""
+    """Filters for the page after `row`, newest first: by the index, and then by `tie` among equal times."""
     return {time: f"lte.{row[time]}", "or": f'({time}.lt."{row[time]}",{tie}.lt."{row[tie]}")'}
 
 

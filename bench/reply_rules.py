@@ -1,7 +1,7 @@
-"""How long one message takes against many reply rules: `python -m bench.reply_rules [--rules 10000]`.
+"""The time of one message against many reply rules: `python -m bench.reply_rules [--rules 10000]`.
 
-Prints milliseconds for messages never seen before, and how many times as long the plain loop over the rules takes in
-the same run, with the same answers. Without a verdict: it depends on the machine.
+Prints the milliseconds of new messages, and how many times as long a plain loop over the rules takes in the same run.
+Both must give the same rules. No figure is judged, as it depends on the machine.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from bench.message import message, webhook
 from lib.events.model import Event
 from lib.replies.patterns import Match, normal
 from lib.replies.rules import Rule, RuleBook
@@ -19,7 +20,7 @@ from lib.webhooks.parser import parse_webhook
 
 MESSAGES = 200
 LOOPED = 20
-"""Of the messages, how many the plain loop is asked about; it is slow."""
+"""The plain loop is slow, so it gets only so many of the messages."""
 
 MIXES: dict[str, tuple[Match, ...]] = {
     "exact": ("exact",),
@@ -37,7 +38,7 @@ T = TypeVar("T")
 
 
 def main() -> None:
-    """Measures each mix."""
+    """Measures each mix of rules."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rules", type=int, default=10_000)
     count = parser.parse_args().rules
@@ -58,11 +59,17 @@ def _word(chance: random.Random) -> str:
 
 
 def _rule(number: int, match: Match, vocabulary: list[str], chance: random.Random) -> Rule:
-    one, other = chance.choices(vocabulary, k=2)
+    first, second = chance.choices(vocabulary, k=2)
     expression = chance.choice(
-        (rf"\b{one}\b", f"{one}.*{other}", rf"\b(?:{one}|{other})s?\b", rf"^{one}\s+\d+", f"how much .*{one}")
+        (
+            rf"\b{first}\b",
+            f"{first}.*{second}",
+            rf"\b(?:{first}|{second})s?\b",
+            rf"^{first}\s+\d+",
+            f"how much .*{first}",
+        )
     )
-    pattern = {"exact": f"{one} {other}", "contains": one, "regex": expression}[match]
+    pattern = {"exact": f"{first} {second}", "contains": first, "regex": expression}[match]
     return Rule(rule_id=number, trigger="keyword", reply_text="answer", match=match, pattern=pattern)
 
 
@@ -73,8 +80,8 @@ def _measure(rules: list[Rule], texts: list[str]) -> str:
     loop = _plain_loop(rules)
     matching = [_timed(book.matching, _event(text)) for text in texts]
     looped = [_timed(loop, text) for text in texts[:LOOPED]]
-    for (_, found), (_, plain) in zip(matching, looped, strict=False):
-        assert found == plain, "the two do not agree"
+    for (_, matched), (_, plain) in zip(matching, looped, strict=False):
+        assert matched == plain, "the two do not agree"
     took_ms = sorted(ms for ms, _ in matching)
     median, loop_median = statistics.median(took_ms), statistics.median(ms for ms, _ in looped)
     return (
@@ -85,14 +92,13 @@ def _measure(rules: list[Rule], texts: list[str]) -> str:
 
 def _event(text: str) -> Event:
     at_ms = 1_795_000_000_000
-    item = {"sender": {"id": "1"}, "recipient": {"id": "2"}, "timestamp": at_ms, "message": {"mid": "m", "text": text}}
-    body = {"object": "instagram", "entry": [{"id": "2", "time": at_ms, "messaging": [item]}]}
-    (event,) = parse_webhook(body, received_at=at_ms)
+    item = message("1", text, at_ms=at_ms, number=0)
+    (event,) = parse_webhook(webhook([item], at_ms=at_ms), received_at=at_ms)
     return event
 
 
 def _plain_loop(rules: list[Rule]) -> Callable[[str], list[Rule]]:
-    """One rule after the other, with `re`."""
+    """Returns a function that tries one rule after the other, with `re`."""
     prepared = [
         (
             rule,

@@ -1,4 +1,4 @@
-"""What was measured, for a terminal and for docs/database.md."""
+"""The results of `query_plans`, as a table for a terminal and as Markdown for docs/database.md."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -20,14 +20,14 @@ class Line(NamedTuple):
 
 COLUMNS = ("query", "rows", "ms", "buffers", "growth", "answer", "scans")
 LEGEND = (
-    "Before the arrow: with a {divisor}th of everything. ms: execution time, median. buffers: pages of 8 kB that were "
-    "looked at. growth: buffers a row, against the small database. answer: ms of the whole request through PostgREST. "
+    "Before the arrow: with a {divisor}th of everything. ms: execution time, median. buffers: pages of 8 kB touched. "
+    "growth: buffers a row, against the small database. answer: ms of the whole request through PostgREST. "
     "scans: sequential scans of large tables."
 )
 
 
 def as_table(lines: Iterable[Line], size: Size, divisor: int) -> Table:
-    """For a terminal."""
+    """Returns the table for a terminal."""
     table = Table(
         title=_described(size), caption=LEGEND.format(divisor=divisor), caption_justify="left", box=box.SIMPLE,
         padding=(0, 1, 0, 0),
@@ -40,7 +40,7 @@ def as_table(lines: Iterable[Line], size: Size, divisor: int) -> Table:
 
 
 def as_markdown(lines: Sequence[Line], size: Size, divisor: int) -> str:
-    """For docs/database.md: the numbers, then the plans in the large database."""
+    """Returns the section of docs/database.md: the figures, then the plans in the large database."""
     rows = [
         f"{_described(size)}. {LEGEND.format(divisor=divisor)}",
         "",

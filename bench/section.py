@@ -1,27 +1,26 @@
-"""What one benchmark found, as a part of the report: plain values.
+"""The result of one benchmark as a section of the report: plain values, and how figures are written."""
 
-Must not know how anything is measured, nor where the report goes.
-"""
-
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PLOTS = Path(__file__).with_name("plots")
 
 Tell: TypeAlias = Callable[[str], None]
-"""Shows how far a benchmark is, in a few words."""
+"""Shows the progress of a benchmark, in a few words."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table and what is to be said about it.
+    """A table with the text around it.
 
-    `about`: what is measured, and against which baseline of the same run. `rows` have as many cells as `head`.
-    `pictures`: names of files in `PLOTS`, each with what is to be seen.
+    `about` says what is measured, and against which baseline of the same run. `rows` have as many cells as `head`.
+    `pictures` are names of files in `PLOTS`, each with a description.
     """
 
     title: str
@@ -36,18 +35,30 @@ _pictures_go_to = PLOTS
 
 
 def put_pictures_into(directory: Path) -> None:
-    """From now on pictures are written there, for a run that is not for the report."""
+    """Sends all later pictures to `directory`, for a run that writes no report."""
     global _pictures_go_to  # noqa: PLW0603
     _pictures_go_to = directory
 
 
 def save(figure: Figure, name: str) -> str:
-    """Writes a picture; returns its name."""
+    """Writes a picture and returns its name."""
     _pictures_go_to.mkdir(exist_ok=True)
     figure.savefig(_pictures_go_to / name, dpi=90)
     return name
 
 
 def ratio(value: float, baseline: float) -> str:
-    """How many times the baseline."""
+    """Returns `value` as a multiple of the baseline."""
     return f"{value / baseline:.2f}×"
+
+
+def half(values: Sequence[float], digits: int) -> str:
+    """Returns the limits between which the middle half of the values lies."""
+    quarter, _, three_quarters = statistics.quantiles(values, n=4)
+    return f"{quarter:.{digits}f} to {three_quarters:.{digits}f}"
+
+
+def without_frame(*charts: Axes) -> None:
+    """Takes away the upper and the right line around each chart."""
+    for axes in charts:
+        axes.spines[["top", "right"]].set_visible(False)
