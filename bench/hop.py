@@ -88,8 +88,8 @@ def run(tell: Tell, *, quick: bool) -> Section:
         title="httpcore or httpx under the hop",
         about=(
             "The webhook's request to the internal endpoint: by `IngestHttpClient`, which uses httpcore, and by the "
-            "same client on httpx. Both in turns, over a network in memory: the request alone, and the whole answer to a "
-            "webhook of one event. The import is that of a fresh process with the function's package "
+            "same client on httpx. Both in turns, over a network in memory: the request alone, and the whole answer to "
+            "a webhook of one event. The import is that of a fresh process with the function's package "
             f"({built.made}), after Starlette and the TLS context, until the client is made. Medians, with the half "
             "of the times around them; CPU is the processor time. Baseline: httpx."
         ),
