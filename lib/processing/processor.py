@@ -1,4 +1,4 @@
-"""record → profile → effects: the one way in which an event takes effect, whoever calls."""
+"""record → profile → effects: the one way in which an event takes effect, from every caller."""
 
 import uuid
 from dataclasses import replace

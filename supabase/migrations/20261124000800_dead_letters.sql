@@ -111,7 +111,7 @@ begin
     return found;
 end;
 $$;
-comment on function public.close_dead_letter is 'Closes one open dead letter; true for whoever did.';
+comment on function public.close_dead_letter is 'Closes one open dead letter; true for the caller that closed the letter.';
 
 -- Closes the letters of events that were processed since, for example by the sweeper. Returns how many.
 create function public.close_processed_dead_letters() returns integer

@@ -1,7 +1,4 @@
-"""`python -m dev chaos`: the command, the stack it runs on, and what it says.
-
-Knows the command line. Must not know what is broken, nor how it is judged.
-"""
+"""`python -m dev chaos`: the command, the stack it runs on, and what it says."""
 
 import asyncio
 import functools

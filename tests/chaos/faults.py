@@ -1,7 +1,4 @@
-"""How a fault is brought about on the running stack, and how it is mended.
-
-Knows the stack and its stand-ins' switches. Must not know when a fault is due (`schedule`), nor what it should lead to.
-"""
+"""How a fault is brought about on the running stack, and how it is mended."""
 
 import contextlib
 import os

@@ -1,7 +1,4 @@
-"""The world's ears: where Instagram's stand-in posts echoes, and where the next phase is handed on to.
-
-Knows HTTP. Must not know what becomes of an echo: whoever plays Meta delivers it, as often as it takes.
-"""
+"""The world's ears: where Instagram's stand-in posts echoes, and where the next phase is handed on to."""
 
 import json
 from collections import defaultdict

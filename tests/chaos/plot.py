@@ -1,7 +1,4 @@
-"""The picture of a run: how fast it went, how much was waiting, and what was broken meanwhile.
-
-Knows matplotlib. Must not know how a run goes.
-"""
+"""The picture of a run: how fast it went, how much was waiting, and what was broken meanwhile."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,7 +1,4 @@
-"""The stack as a run wants it: rules, an account whose token has expired, people, and echoes that come to us.
-
-Knows the tables and switches for that. Must not know what is told, but who comments.
-"""
+"""The stack as a run wants it: rules, an account whose token has expired, people, and echoes that come to us."""
 
 from collections.abc import Iterable
 

@@ -1,8 +1,4 @@
-"""After the last fault: what Meta, QStash, the sweeper and the person on call do until nothing is owed any more.
-
-Knows those in charge, and only the ways they have in production: the cron route, `dead-letters find-lost` and `replay`.
-Must not know what should come of it.
-"""
+"""After the last fault: what Meta, QStash, the sweeper and the person on call do until nothing is owed any more."""
 
 import asyncio
 import time

@@ -1,7 +1,4 @@
-"""What a run says: the schedule, a line for each fault as it comes, how far things are, and the judgement.
-
-Knows terminals. Must not know how a run goes.
-"""
+"""What a run says: the schedule, a line for each fault as it comes, how far things are, and the judgement."""
 
 from pathlib import Path
 from types import TracebackType

@@ -1,7 +1,4 @@
-"""One run: what is told, under what is broken, to the end, and the judgement of it.
-
-Knows the parts and what goes on beside what. Must not know how any part does its work, nor how the run is shown.
-"""
+"""One run: what is told, under what is broken, to the end, and the judgement of it."""
 
 import asyncio
 import time

@@ -1,6 +1,6 @@
 """How far things are, twice a second: what is told, accepted and processed, and what QStash still holds.
 
-Knows SQL and QStash's state. Never fails: what can not be read at a moment is not known at that moment.
+Never fails: what can not be read at a moment is not known at that moment.
 """
 
 import contextlib

@@ -256,7 +256,7 @@ def test_what_fails_from_here_stays_open_and_is_named_with_its_code(world: World
     assert len(dlq(world)) == 1
 
 
-def test_a_letter_of_the_direct_road_is_replayed_through_qstash(world: World) -> None:
+def test_a_letter_of_an_event_processed_directly_is_replayed_through_qstash(world: World) -> None:
     with refusing(world), world.qstash_fault(publish="refuse"):
         world.post_webhook(webhook(message(WORDS, mid="one")))
     assert letter_id(world) == "direct:ig_msg_one"

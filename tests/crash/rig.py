@@ -1,7 +1,4 @@
-"""Many people write at once, each consumer dies at a place of its own, and all that came of it is looked at.
-
-Knows the stack, the server that kills (`serve`) and the Graph stand-in. Must not know what ought to come of it.
-"""
+"""Many people write at once, each consumer dies at a place of its own, and all that came of it is looked at."""
 
 import itertools
 import os

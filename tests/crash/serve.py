@@ -2,7 +2,6 @@
 
 `python -m tests.crash.serve PORT JOURNAL_DIR DSN`, with the environment of the functions. The processes are forked
 from one that has loaded everything and opened nothing, so each is a cold start that takes milliseconds.
-Knows processes and HTTP. Must not know when one is killed (`delivery`).
 """
 
 import asyncio

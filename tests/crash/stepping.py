@@ -1,8 +1,4 @@
-"""Coroutines driven by hand, so that a process can end at any one of its await points.
-
-Knows how asyncio waits: what can not go on hands to the loop what it waits for, and is resumed when that has come.
-Must not know what the coroutines do.
-"""
+"""Coroutines driven by hand, so that a process can end at any one of its await points."""
 
 import asyncio
 import contextvars

@@ -1,7 +1,4 @@
-"""Who calls which route, and what they show to be let in.
-
-Knows the documented forms of Meta, Upstash and Vercel. Must not know the code that looks at them.
-"""
+"""Who calls which route, and what they show to be let in."""
 
 import time
 from typing import Literal, TypeAlias, get_args

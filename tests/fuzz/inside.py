@@ -1,7 +1,5 @@
 """The functions in this process, in front of the running stack: for bytes that a server would not let through, and to
 see what stays in memory.
-
-Knows ASGI and one event loop for all. Must not know any route.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ from lib.errors.exceptions import UnreadableAnswer
 from lib.errors.verdict import Verdict
 from lib.events.model import Event
 from lib.webhooks.parser import parse_webhook
-from tests.pipeline.roads import record
+from tests.pipeline.channels import record
 from tests.support.builders import ACCOUNT, CONTACT, edit, message, now_ms, postback, reaction, read, unsend, webhook
 from tests.support.deliveries import body_of, event, post
 from tests.support.world import CONSUMER, World

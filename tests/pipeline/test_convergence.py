@@ -1,7 +1,7 @@
-"""Whatever the order, however often and by whatever road: the same facts end in the same tables.
+"""Whatever the order, however often and by whatever channel: the same facts end in the same tables.
 
 Each example delivers the facts of a few conversations twice, each time into an empty database: once in order, one at
-a time, each once; and once shuffled, each up to four times, through QStash, directly, by both roads at once, and by
+a time, each once; and once shuffled, each up to four times, through QStash, directly, by both channels at once, and by
 consumers that run at the same moment. What a person could look up afterwards must be the same.
 
 `CONVERGENCE_EXAMPLES` is how many examples are tried (`CONVERGENCE_EXAMPLES=2000 make test ARGS="-k convergence"`).
@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
 
 from lib.events.model import Echo, Message, Postback, Unsend
+from tests.pipeline.channels import Channels, Phase, deliveries
 from tests.pipeline.facts import MIDS, Fact, conversations
-from tests.pipeline.roads import Phase, Roads, deliveries
 from tests.support.builders import edit, message, unsend, webhook
 from tests.support.receiver import receiver
 from tests.support.world import World
@@ -55,19 +55,19 @@ def pipeline(_world: World) -> World:
 @seed(SEED)
 @examples
 @given(story=stories(most_facts=25))
-def test_any_order_repetition_and_road_ends_in_the_tables_of_one_pass_in_order(
+def test_any_order_repetition_and_channel_ends_in_the_tables_of_one_pass_in_order(
     pipeline: World, story: tuple[list[Fact], list[Phase], int]
 ) -> None:
     facts, phases, stutter = story
     _tell(facts, phases, stutter)
     pipeline.reset()
-    in_order = Roads(pipeline, pipeline.stack.functions_url)
+    in_order = Channels(pipeline, pipeline.stack.functions_url)
     for fact in sorted(facts, key=_when):
         in_order.consume(fact.event())
     expected = pipeline.snapshot()
 
     pipeline.reset()
-    ended = Roads(pipeline, pipeline.stack.functions_url, stutter=stutter).deliver(facts, phases)
+    ended = Channels(pipeline, pipeline.stack.functions_url, stutter=stutter).deliver(facts, phases)
 
     assert ended["failed"] == 0
     actual = pipeline.snapshot()
@@ -87,7 +87,7 @@ def next_phase(pipeline: World) -> Any:
 @seed(SEED)
 @settings(examples, max_examples=max(EXAMPLES // 4, 1))
 @given(story=stories(most_facts=12))
-def test_any_order_repetition_and_road_hands_each_event_to_the_next_phase_once(
+def test_any_order_repetition_and_channel_hands_each_event_to_the_next_phase_once(
     pipeline: World, next_phase: Any, story: tuple[list[Fact], list[Phase], int]
 ) -> None:
     facts, phases, _ = story
@@ -96,7 +96,7 @@ def test_any_order_repetition_and_road_hands_each_event_to_the_next_phase_once(
     pipeline.reset()
     there.bodies.clear()
 
-    ended = Roads(pipeline, base_url).deliver(facts, phases)
+    ended = Channels(pipeline, base_url).deliver(facts, phases)
 
     assert ended["failed"] == 0
     handed_on = sorted(body["event_id"] for body in there.bodies)
@@ -121,7 +121,7 @@ def _tell(facts: list[Fact], phases: list[Phase], stutter: int) -> None:
     note(f"the whole run again: CONVERGENCE_SEED={SEED} CONVERGENCE_EXAMPLES={EXAMPLES}")
     for number, fact in enumerate(facts):
         note(f"{number:2} {fact.event().event_id} {fact}")
-    note(f"stutter {stutter}; " + "; ".join(f"{phase.road} {phase.numbers}" for phase in phases))
+    note(f"stutter {stutter}; " + "; ".join(f"{phase.channel} {phase.numbers}" for phase in phases))
 
 
 def _when(fact: Fact) -> tuple[int, int]:

@@ -78,15 +78,15 @@ def test_a_person_of_several_accounts_is_erased_from_all_of_them(world: World) -
     assert traces(world, *lives[0].needles) == {}
 
 
-@pytest.mark.parametrize("road", ["queue", "direct"])
-def test_what_is_delivered_again_after_an_erasure_leaves_nothing(world: World, road: str) -> None:
+@pytest.mark.parametrize("channel", ["queue", "direct"])
+def test_what_is_delivered_again_after_an_erasure_leaves_nothing(world: World, channel: str) -> None:
     life = Life(world, contact=CONTACT, words="gardenia")
     erase(world, CONTACT)
     # Meta delivers a notification again with a new sending time, which is all the time a comment has.
     for body in life.webhooks:
         body["entry"][0]["time"] = body["entry"][0]["time"] + 3_600_000
     world.forget_deduplication()
-    with world.qstash_fault(publish="ok" if road == "queue" else "refuse"):
+    with world.qstash_fault(publish="ok" if channel == "queue" else "refuse"):
         for body in life.webhooks:
             world.deliver(body)
     assert traces(world, *life.needles) == {}

@@ -36,7 +36,7 @@ ANSWER_WITHIN_S = 5.0
 def test_events_are_processed_directly_while_qstash_fails(world: World, fault: dict[str, object]) -> None:
     with world.qstash_fault(**fault):
         started = time.monotonic()
-        answer = world.post_webhook(webhook(message("direct"), message("road")))
+        answer = world.post_webhook(webhook(message("direct"), message("channel")))
         took = time.monotonic() - started
     assert answer.status_code == 200, answer.text
     assert answer.json() == {"received": 2, "queued": 0, "processed": 2, "ignored": 0}
@@ -45,13 +45,13 @@ def test_events_are_processed_directly_while_qstash_fails(world: World, fault: d
     assert world.count("messages") == 2
 
 
-def test_the_result_of_the_endpoint_says_which_road_was_taken(world: World) -> None:
+def test_the_result_of_the_endpoint_says_which_channel_was_taken(world: World) -> None:
     with world.qstash_fault(publish="refuse"):
         (result,) = world.post_events(event()).json()["results"]
     assert (result["status"], result["via"]) == ("processed", "direct")
 
 
-def test_an_event_seen_before_is_a_duplicate_on_the_direct_road(world: World) -> None:
+def test_an_event_seen_before_is_a_duplicate_on_the_direct_channel(world: World) -> None:
     one = event()
     world.post_events(one)
     world.settle()
@@ -100,8 +100,8 @@ def test_the_webhook_answers_in_time_while_everything_hangs(world: World) -> Non
     assert world.count("messages") == 2
 
 
-def test_the_same_events_by_both_roads_leave_one_trace(world: World) -> None:
-    body = webhook(message("both"), message("roads"))
+def test_the_same_events_by_both_channels_leave_one_trace(world: World) -> None:
+    body = webhook(message("both"), message("channels"))
     world.deliver(body)
     before = world.snapshot()
     with world.qstash_fault(publish="refuse"):

@@ -9,8 +9,8 @@ from psycopg.types.json import Jsonb
 from lib.database import read_answer
 from lib.events.model import as_json
 from lib.webhooks.reparse import ArchivedEvent, reparse
+from tests.pipeline.channels import Channels, record
 from tests.pipeline.facts import NOON_MS, Fact, Under
-from tests.pipeline.roads import Roads, record
 from tests.support.builders import ACCOUNT, CONTACT, comment, item
 from tests.support.world import World
 
@@ -145,12 +145,12 @@ def test_a_message_told_under_standby_and_messaging_is_answered_once_or_not_at_a
     world: World, first: Under, answers: int
 ) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
-    roads = Roads(world, world.stack.functions_url)
+    channels = Channels(world, world.stack.functions_url)
     now = [
         Fact(ACCOUNT, under, item(message=message("price")), NOON_MS)
         for under in (first, "standby", "messaging", "standby")
     ]
     for fact in now:
-        roads.consume(fact.event())
+        channels.consume(fact.event())
     assert len(world.sent()) == answers
     assert world.count("outbox") == answers

@@ -1,7 +1,4 @@
-"""What each caller shows to be let in, right or wrong.
-
-Knows the documented forms of Meta, Upstash and Vercel. Must not know the code that looks at them.
-"""
+"""What each caller shows to be let in, right or wrong."""
 
 import base64
 import hashlib

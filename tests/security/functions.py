@@ -1,7 +1,4 @@
-"""Every function that vercel.json deploys, in this process, with nothing behind it but closed ports.
-
-Knows ASGI. Must not know any route: what a function answers is for the tests to say.
-"""
+"""Every function that vercel.json deploys, in this process, with nothing behind it but closed ports."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

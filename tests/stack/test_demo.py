@@ -112,7 +112,7 @@ def test_the_repetition_reaches_the_ledger_and_changes_nothing(shown: Shown) -> 
     assert re.search(r"Nothing changed: \d+ rows in \d+ tables, equal in every column\.", shown.output)
 
 
-def test_without_qstash_the_message_takes_the_direct_road_and_the_log_says_so(shown: Shown) -> None:
+def test_without_qstash_the_message_is_processed_directly_and_the_log_says_so(shown: Shown) -> None:
     assert re.search(r"\(one more\) +message +ig_msg_\S+ +direct +processed +\d+", shown.output)
     assert re.search(r"error +QStash did not take the events; processing directly", shown.output)
     assert re.search(r"info +Event processed +ig_msg_\S+", shown.output)

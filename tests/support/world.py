@@ -37,7 +37,7 @@ BOOKKEEPING = (
     "first_recorded_at", "last_recorded_at", "state_changed_at", "created_at", "sweep_after", "not_before", "slot_at",
     "lease_token", "lease_until", "via", "attempts", "refusals", "has_variants",
 )  # fmt: skip
-"""Columns that tell when, by which road and in how many attempts we did our work, and nothing of what Meta said."""
+"""Columns that tell when, by which channel and in how many attempts we did our work, and nothing of what Meta said."""
 
 SETTLE_TIMEOUT_S = 30.0
 

@@ -1,7 +1,4 @@
-"""The roads on which facts reach the database, and a strategy for sending them there out of order.
-
-Knows how Meta and QStash deliver, and that both repeat what was not accepted. Must not know what a fact means.
-"""
+"""The channels on which facts reach the database, and a strategy for sending them there out of order."""
 
 import json
 import time
@@ -27,10 +24,10 @@ WAIT_S = 0.5
 """Before the second attempt, twice that before the third (QStash waits 12 s and more). A lease that is held is over as
 soon as its holder has answered."""
 
-Road: TypeAlias = Literal["consumers", "ok", "error", "partial", "lost"]
+Channel: TypeAlias = Literal["consumers", "ok", "error", "partial", "lost"]
 """`consumers`: QStash delivers all at the same moment. The others are what QStash's publish endpoint does while a
 webhook comes in (`dev/qstash/faults.py`): it takes the events, it takes none or half of them, or it takes them and
-its answer is lost, so that both roads race."""
+its answer is lost, so that both channels race."""
 
 TAKEN = ("ok", "partial", "lost")
 TRIES = {"ok": 0, "partial": 1, "error": 1, "lost": 2}
@@ -40,22 +37,22 @@ TRIES = {"ok": 0, "partial": 1, "error": 1, "lost": 2}
 class Phase(NamedTuple):
     """Facts, by their numbers, that are on their way at the same moment."""
 
-    road: Road
+    channel: Channel
     numbers: list[int]
 
 
 @st.composite
 def deliveries(draw: st.DrawFn, facts: list[Fact]) -> list[Phase]:
-    """Each fact up to four times, in any order, by any road."""
+    """Each fact up to four times, in any order, by any channel."""
     copies = [number for number in range(len(facts)) for _ in range(draw(st.integers(1, MOST_COPIES)))]
     left = draw(st.permutations(copies))
-    roads: st.SearchStrategy[Road] = st.sampled_from(
+    channels: st.SearchStrategy[Channel] = st.sampled_from(
         ("consumers", "consumers", "consumers", "consumers", "ok", "ok", "error", "partial", "lost")
     )
     phases: list[Phase] = []
     while left:
         size = draw(st.integers(1, MOST_AT_ONCE))
-        phases.append(Phase(draw(roads), left[:size]))
+        phases.append(Phase(draw(channels), left[:size]))
         left = left[size:]
     return [phase for phase in _one_telling_in_qstash(facts, phases) if phase.numbers]
 
@@ -67,15 +64,15 @@ def _one_telling_in_qstash(facts: list[Fact], phases: Iterable[Phase]) -> Iterat
     """
     told: dict[str, Fact] = {}
     for phase in phases:
-        if phase.road not in TAKEN:
+        if phase.channel not in TAKEN:
             yield phase
             continue
         others = [n for n in phase.numbers if told.setdefault(facts[n].event().event_id, facts[n]) != facts[n]]
-        yield Phase(phase.road, [number for number in phase.numbers if number not in others])
+        yield Phase(phase.channel, [number for number in phase.numbers if number not in others])
         yield Phase("consumers", others)
 
 
-class Roads:
+class Channels:
     """The functions at `base_url`, and QStash, which delivers what it takes `1 + stutter` times."""
 
     def __init__(self, world: World, base_url: str, *, stutter: int = 0) -> None:
@@ -88,11 +85,11 @@ class Roads:
         with self._world.qstash_fault(delivery={"duplicate": self._stutter}):
             for phase in phases:
                 here = [facts[number] for number in phase.numbers]
-                if phase.road == "consumers":
+                if phase.channel == "consumers":
                     with ThreadPoolExecutor(len(here)) as pool:
                         list(pool.map(self.consume, [fact.event() for fact in here]))
                 else:
-                    self._hand_in(here, {"publish": phase.road, "times": TRIES[phase.road]})
+                    self._hand_in(here, {"publish": phase.channel, "times": TRIES[phase.channel]})
             return self._world.settle()
 
     def consume(self, event: Event) -> None:
@@ -118,7 +115,7 @@ class Roads:
 
 
 def record(connection: psycopg.Connection[Any], event: Event) -> None:
-    """The road without HTTP: the one SQL call, in the transaction the connection is in."""
+    """The channel without HTTP: the one SQL call, in the transaction the connection is in."""
     connection.execute("select public.record_event(%s, 'direct')", (encode(event).decode(),))
 
 
