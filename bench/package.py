@@ -102,5 +102,5 @@ def _put_together(checkout: Path, target: Path) -> tuple[Path, str]:
     if done.returncode:
         raise click.ClickException(f"pip could not install {checkout / 'requirements.txt'}: {done.stderr}")
     # The builder compiles in this mode, too (@vercel/python, templates/vc_compileall.py).
-    compileall.compile_dir(target, quiet=2, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    compileall.compile_dir(target, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
     return Path(sys.executable).resolve(), f"{BY_HAND} python{sys.version_info.major}.{sys.version_info.minor}"

@@ -148,6 +148,10 @@ class Component:
             self._process.wait()
             self._lock.forget(self._process.pid)
             self._process = None
+            # A killed child of the child counts as a zombie while its last threads still hold the listening socket.
+            deadline = time.monotonic() + FAMILY_GONE_S
+            while not is_free(self.spec.port) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
 
 
 def _signal_family(pid: int, number: signal.Signals) -> None:

@@ -1,5 +1,6 @@
 """Odd HTTP: methods, content types, lengths, headers of any bytes. The route answers, or the server, and goes on."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -52,7 +53,8 @@ def raw(rig: Rig, sent: bytes) -> bytes:
         received = b""
         try:
             connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # ENOTCONN: it hung up already; its answer can still be read
+                connection.shutdown(socket.SHUT_WR)
             while piece := connection.recv(65_536):
                 received += piece
         except ConnectionError:
