@@ -173,7 +173,10 @@ def test_a_replay_plans_and_sends_what_the_event_owes_once(world: World) -> None
 
 def test_two_replays_at_once_are_one(world: World) -> None:
     world.rule(trigger="keyword", pattern="gardenia", reply_text="20.")
-    poison(world, *(f"m{number}" for number in range(12)))
+    with refusing(world):  # a person each: replies to one person wait for each other
+        world.deliver(
+            webhook(*(message(WORDS, mid=f"m{number}", contact=f"{CONTACT}{number}") for number in range(12)))
+        )
     ports = world.stack.config.ports
     where = [f"--{name}-port={getattr(ports, name)}" for name in ("functions", "qstash", "rest", "graph")]
     command = [sys.executable, "-m", "cli", "dead-letters", "retry", "--all", *where]
