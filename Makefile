@@ -24,8 +24,8 @@ demo: setup ## post sample webhooks through the whole pipeline and show what lan
 dev: setup ## start everything, print every URL, stay up (ARGS="--port-base 4000" and others)
 	@$(BIN)/python -m dev up $(ARGS)
 
-test: setup ## run every test against the real stack (ARGS="-k name" and others)
-	@$(BIN)/python -m pytest $(ARGS)
+test: setup ## run every test, in two processes with a real stack each (ARGS="-k name"; ARGS="-n 0": one process)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-fast: setup ## run the tests that need no stack (under a minute)
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -233,7 +233,7 @@ def test_the_page_says_when_and_how_much_and_loads_nothing(world: World) -> None
     assert not re.search(r"https?://|src=|<script|url\(|@import", page.text)
 
 
-@pytest.mark.parametrize("code", [new_code(), "", "<script>alert(1)</script>"])
+@pytest.mark.parametrize("code", ["ABCDEFGHIJKLMNOPQRSTUVWX", "", "<script>alert(1)</script>"])
 def test_every_page_is_kept_out_of_caches_indexes_and_frames(world: World, code: str) -> None:
     headers = look(world, code).headers
     assert headers["cache-control"] == "no-store"
@@ -253,7 +253,7 @@ def test_an_unknown_code_is_404_and_says_so(world: World) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_code")
 
 
-@pytest.mark.parametrize("code", ["", "abc", "<script>alert(1)</script>", "A" * 25, new_code().lower() + "1"])
+@pytest.mark.parametrize("code", ["", "abc", "<script>alert(1)</script>", "A" * 25, "abcdefghijklmnopqrstuvwx1"])
 def test_what_can_be_no_code_is_400_and_is_not_shown(world: World, code: str) -> None:
     page = look(world, code)
     assert page.status_code == 400
