@@ -185,9 +185,8 @@ def _section(built: package.Package, results: Results, rounds: int, heaviest: st
         ),
         remarks=(
             *(comparison(results) if compared else ()),
-            f"The aim, for ready with bytecode, by CPU: the webhook at most 1.3 times the baseline "
-            f"(here {_to_floor(results, WEBHOOK)}), and the consumer at most 2.5 times "
-            f"(here {_to_floor(results, CONSUMER)}). "
+            f"Ready with bytecode, by CPU: the webhook takes {_to_floor(results, WEBHOOK)} the time of the baseline, "
+            f"and the consumer {_to_floor(results, CONSUMER)}. Most of the difference is pydantic. "
             "The platform compiles only with the project variable VERCEL_PYTHON_COMPILEALL=1 (docs/vercel.md).",
             f"The heaviest packages in the webhook's import, with bytecode (`python -X importtime`): {heaviest}.",
         ),
