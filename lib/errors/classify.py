@@ -83,6 +83,11 @@ def end_of_failed_send(error: Exception, verdict: Verdict) -> FailedSendEnd:
     return "planned" if isinstance(error, GraphError | GraphTransportError) else "unknown"
 
 
+def never_left(error: Exception) -> bool:
+    """Returns whether a send that raised `error` certainly did not reach Meta."""
+    return isinstance(error, GraphTransportError) and not error.request_left
+
+
 def _of_exception(error: BaseException) -> Verdict:
     for kind in type(error).__mro__:
         if kind in _BY_CLASS:

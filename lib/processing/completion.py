@@ -57,6 +57,7 @@ class Completion:
         owed = _owed(fetched, results.values())
         finished = await self._store.finish_event(
             attempt.event.event_id,
+            recorded.account_id,
             lease_token=attempt.lease_token,
             published={
                 effect_id: result.published_as

@@ -13,7 +13,6 @@ EffectEnd: TypeAlias = FailedSendEnd | Literal["skipped"]
 class PlannedEffect(Model):
     """An effect that the record transaction may plan; `ingestion.plan_effects` lists what the transaction decides."""
 
-    effect_id: str
     kind: EffectKind
     payload: dict[str, Any]
     rule_id: int | None = None

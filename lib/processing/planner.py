@@ -25,13 +25,11 @@ class Plan:
 
 
 def plan_effects(event: Event, rules: RuleBook, settings: Settings) -> Plan:
-    """Returns everything that `event` may owe. The same event gives the same effect ids."""
+    """Returns everything that `event` may owe."""
     answerable = settings.replies_mode != "off" and may_be_answered(event)
     effects = [_reply(event, rule) for rule in rules.matching(event)] if answerable else []
     if settings.next_phase_url and has_next_phase(event):
-        effects.append(
-            PlannedEffect(effect_id=f"next:{event.event_id}", kind="next_phase", payload=next_phase_payload(event))
-        )
+        effects.append(PlannedEffect(kind="next_phase", payload=next_phase_payload(event)))
     return Plan(effects, rules.version if answerable else None)
 
 
@@ -60,7 +58,6 @@ def next_phase_payload(event: Event) -> dict[str, Any]:
 
 def _reply(event: Event, rule: Rule) -> PlannedEffect:
     return PlannedEffect(
-        effect_id=f"dm:{event.event_id}:{rule.rule_id}",
         kind="private_reply" if isinstance(event, Comment) else "dm",
         payload=rule.message(),
         rule_id=rule.rule_id,

@@ -12,13 +12,13 @@ from typing import Any
 from lib.accounts.access import Access, NoAccess
 from lib.core import log
 from lib.core.settings import Settings
-from lib.errors.classify import classify, end_of_failed_send
-from lib.errors.exceptions import DeadlineExceeded, SendDelayed
+from lib.errors.classify import classify, end_of_failed_send, never_left
+from lib.errors.exceptions import DeadlineExceeded, SendDelayed, UnreadableAnswer
 from lib.errors.verdict import Verdict
 from lib.events.model import Comment, Event
 from lib.graph.client import GraphClient
 from lib.graph.transport import Credentials
-from lib.processing.attempt import Attempt
+from lib.processing.attempt import Attempt, DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd
 from lib.processing.rate_limit import Limits, hold_s, limits_at
 from lib.processing.store import EventStore, KnownProfile, SendPermit
@@ -28,6 +28,12 @@ from lib.replies.message import fill_in
 SEND_TIMEOUT_S = 10.0
 SHORTEST_SEND_S = 1.0
 """With less time than this no send begins: a send that is cut off could never be repeated."""
+
+PERMIT_WITHIN_S = 4.0
+"""The permit to send is asked for again and again for so long, if the database does not answer."""
+
+ASK_AGAIN_S = 0.1
+"""The pause before the database is asked again."""
 
 PATIENCE_S = 2.0
 """A reply that has to wait no longer than this waits here: to come back costs one of QStash's retries."""
@@ -89,7 +95,10 @@ class Sender:
             return EffectResult(error=SendDelayed(pause_s))
         limits = limits_at(usage, sends_per_second=self._settings.sends_per_second, now_s=time.monotonic())
         while True:
-            permit = await self._begin(attempt, effect, message, limits=limits)
+            try:
+                permit = await self._begin(attempt, effect, message, limits=limits)
+            except Exception as error:
+                return await self._take_back(attempt, effect, error)
             if permit.go:
                 return None
             if not permit.kept:
@@ -99,18 +108,44 @@ class Sender:
     async def _begin(
         self, attempt: Attempt, effect: ClaimedEffect, message: Mapping[str, Any], *, limits: Limits | None
     ) -> SendPermit:
-        """Asks for the permit to send. With `limits=None` (dry run) there is none."""
-        permit = await self._store.begin_send(
-            effect.effect_id,
-            lease_token=attempt.lease_token,
-            message=message,
-            lease_s=attempt.lease_s(),
-            limits=limits,
-            patience_s=min(PATIENCE_S, _spare_s(attempt)),
-        )
-        if not permit.go and not permit.kept:
-            _log.info("Reply not sent", effect_id=effect.effect_id, code=permit.code, retry_after=permit.retry_after)
-        return permit
+        """Asks for the permit to send. With `limits=None` (dry run) there is none.
+
+        If the answer is lost, the permit may have been given. So it is asked for again: to ask twice changes nothing.
+        A call that arrives after we have given up comes too late to change anything (`not_after`). Raises the
+        database's last error, or `DeadlineExceeded`.
+        """
+        window = attempt.deadline.at_most(min(PERMIT_WITHIN_S, _spare_s(attempt)))
+        while True:
+            try:
+                async with window.enforced():
+                    permit = await self._store.begin_send(
+                        effect.effect_id,
+                        lease_token=attempt.lease_token,
+                        message=message,
+                        lease_s=attempt.lease_s(),
+                        limits=limits,
+                        not_after=_clock(attempt).at(window.at_s),
+                        patience_s=min(PATIENCE_S, _spare_s(attempt)),
+                    )
+            except Exception as error:
+                if window.left_s() <= ASK_AGAIN_S or not classify(error).retryable:
+                    raise
+                await asyncio.sleep(ASK_AGAIN_S)
+                continue
+            if permit.code == "too_late":
+                raise DeadlineExceeded
+            if not permit.go and not permit.kept:
+                _log.info(
+                    "Reply not sent", effect_id=effect.effect_id, code=permit.code, retry_after=permit.retry_after
+                )
+            return permit
+
+    async def _take_back(self, attempt: Attempt, effect: ClaimedEffect, error: Exception) -> EffectResult:
+        """Plans a reply again whose permit never came: nothing left, and only we know."""
+        code = classify(error).code
+        _log.warning("No permit to send", effect_id=effect.effect_id, code=code)
+        await self._finish(attempt, effect, "planned", code=code, never_left=True)
+        return EffectResult(error=error)
 
     async def _send(
         self, attempt: Attempt, access: Credentials, effect: ClaimedEffect, message: Mapping[str, Any]
@@ -137,7 +172,9 @@ class Sender:
         ):
             # Meta refused for the rate and named no time: the percentages say how long to wait.
             retry_after, comes_back = pause_s, SendDelayed(pause_s)
-        await self._finish(attempt, effect, end, code=verdict.code, retry_after_s=retry_after)
+        await self._finish(
+            attempt, effect, end, code=verdict.code, retry_after_s=retry_after, never_left=never_left(error)
+        )
         return EffectResult(error=comes_back if end == "planned" else None, verdict=verdict)
 
     async def publish_next_phase(self, attempt: Attempt, effect: ClaimedEffect) -> EffectResult:
@@ -161,15 +198,25 @@ class Sender:
         mid: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        never_left: bool = False,
     ) -> None:
-        await self._store.finish_effect(
-            effect.effect_id,
-            lease_token=attempt.lease_token,
-            state=state,
-            mid=mid,
-            code=code,
-            retry_after_s=retry_after_s,
-        )
+        """Writes down how the effect ended, until the database answers: to write it twice changes nothing."""
+        while True:
+            try:
+                await self._store.finish_effect(
+                    effect.effect_id,
+                    lease_token=attempt.lease_token,
+                    state=state,
+                    mid=mid,
+                    code=code,
+                    retry_after_s=retry_after_s,
+                    never_left=never_left,
+                )
+                break
+            except Exception as error:
+                if attempt.deadline.left_s() <= ASK_AGAIN_S or not classify(error).retryable:
+                    raise
+                await asyncio.sleep(ASK_AGAIN_S)
         _log.info("Effect finished", effect_id=effect.effect_id, kind=effect.kind, state=state, code=code)
 
 
@@ -178,6 +225,12 @@ def recipient_of(event: Event) -> dict[str, str]:
     if isinstance(event, Comment):
         return {"comment_id": event.comment_id}
     return {"id": event.contact_id or ""}
+
+
+def _clock(attempt: Attempt) -> DatabaseClock:
+    if attempt.clock is None:
+        raise UnreadableAnswer("the attempt has no clock of the database")
+    return attempt.clock
 
 
 def _spare_s(attempt: Attempt) -> float:

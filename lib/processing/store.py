@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,7 +13,9 @@ from lib.accounts.tokens import StoredToken
 from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.database import Database, read_answer
+from lib.errors.exceptions import UnreadableAnswer
 from lib.events.model import Event, Via, as_json
+from lib.processing.attempt import DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.processing.rate_limit import Limits
 from lib.replies.rules import Rule
@@ -28,7 +31,8 @@ class KnownProfile(Model):
 class Recorded(Model):
     """The answer of `record_event`; the comment on that function explains the outcomes. `retry_after` is in seconds.
 
-    `token` is the account's own token, if an effect that may need it is due or claimed.
+    `token` is the account's own token, if an effect that may need it is due or claimed. `now` is the time of the
+    database, if something is due or claimed.
     """
 
     outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
@@ -41,6 +45,13 @@ class Recorded(Model):
     retry_after: float | None = None
     rules_version: int = 0
     rules: list[Rule] = Field(default=[])
+    now: datetime | None = None
+
+    def clock(self) -> DatabaseClock:
+        """Returns the clock of the database, if this answer has just arrived."""
+        if self.now is None:
+            raise UnreadableAnswer("record_event: now is missing")
+        return DatabaseClock.read(self.now)
 
 
 class SendPermit(Model):
@@ -111,11 +122,13 @@ class EventStore:
         message: Mapping[str, Any],
         lease_s: int,
         limits: Limits | None,
+        not_after: datetime,
         patience_s: float = 0.0,
     ) -> SendPermit:
         """Marks the effect as `sending` before the Graph call. With `limits=None` (dry run) marks it `skipped`.
 
-        `patience_s` is how long the caller can wait for its turn, in seconds.
+        After `not_after`, a time of the database, the call changes nothing. `patience_s` is how long the caller can
+        wait for its turn, in seconds.
         """
         answer = await self._database.rpc(
             "begin_send",
@@ -124,9 +137,10 @@ class EventStore:
                 "p_token": str(lease_token),
                 "p_message": message,
                 "p_lease_s": lease_s,
-                "p_options": {"dry_run": True}
-                if limits is None
-                else {"limits": asdict(limits), "patience_s": patience_s},
+                "p_options": {
+                    "not_after": not_after.isoformat(),
+                    **({"dry_run": True} if limits is None else {"limits": asdict(limits), "patience_s": patience_s}),
+                },
             },
         )
         return read_answer(answer, SendPermit)
@@ -140,8 +154,12 @@ class EventStore:
         mid: str | None = None,
         code: str | None = None,
         retry_after_s: float | None = None,
+        never_left: bool = False,
     ) -> None:
-        """Records how one effect ended. With `planned` it is tried again, after `retry_after_s` seconds."""
+        """Records how one effect ended. With `planned` it is tried again, after `retry_after_s` seconds.
+
+        `never_left` says that nothing of this attempt can have reached Meta: no echo is the echo of it.
+        """
         await self._database.rpc(
             "finish_effect",
             {
@@ -151,12 +169,14 @@ class EventStore:
                 "p_mid": mid,
                 "p_code": code,
                 "p_retry_after_s": retry_after_s,
+                "p_never_left": never_left,
             },
         )
 
     async def finish_event(
         self,
         event_id: str,
+        account_id: str,
         *,
         lease_token: uuid.UUID,
         published: Mapping[str, str],
@@ -165,12 +185,14 @@ class EventStore:
     ) -> Finished:
         """Closes an event, or leaves it open for another attempt if `complete` is False.
 
-        `published` has the QStash message id of each next phase, by effect id. `profile` is the fetched profile.
+        `account_id` is the account in the answer of `record_event`. `published` has the QStash message id of each next
+        phase, by effect id. `profile` is the fetched profile.
         """
         answer = await self._database.rpc(
             "finish_event",
             {
                 "p_event_id": event_id,
+                "p_account_id": account_id,
                 "p_token": str(lease_token),
                 "p_published": [
                     {"effect_id": effect_id, "message_id": message_id} for effect_id, message_id in published.items()

@@ -82,9 +82,9 @@ create index account_tokens_by_expiry on public.account_tokens (expires_at);
 
 -- The ledger and the raw archive.
 create table public.events (
-    event_id     text primary key,
-    kind         text not null,
+    event_id     text not null,
     account_id   text not null,
+    kind         text not null,
     contact_id   text,
     mid          text,
     direction    ingestion.direction not null,
@@ -98,9 +98,10 @@ create table public.events (
     processed_at timestamptz,
     sweep_after  timestamptz,
     has_variants boolean not null default false,
-    raw          jsonb
+    raw          jsonb,
+    primary key (event_id, account_id)
 );
-comment on column public.events.event_id is 'Idempotency key and QStash deduplication id, e.g. ig_msg_{mid}.';
+comment on column public.events.event_id is 'What happened, e.g. ig_msg_{mid}. Two accounts of ours may be told of the same: the account is part of the key.';
 comment on column public.events.processed_at is 'Null: the event is recorded, but a profile, a reply or a next phase is still owed.';
 comment on column public.events.sweep_after is 'The sweeper has taken the event up, and does not again before then. Null: not yet.';
 comment on column public.events.has_variants is 'Meta delivered the event in several forms. raw is the fullest form; the tables have what all forms say.';
@@ -233,11 +234,12 @@ create index comments_by_parent on public.comments (account_id, parent_id) where
 create index comments_by_contact on public.comments (account_id, contact_id);
 
 create table public.mentions (
-    event_id     text primary key,
+    event_id     text not null,
     account_id   text not null,
     media_id     text,
     comment_id   text,
-    mentioned_at timestamptz not null
+    mentioned_at timestamptz not null,
+    primary key (event_id, account_id)
 );
 create index mentions_newest on public.mentions (account_id, mentioned_at desc, event_id desc);
 
@@ -323,9 +325,9 @@ create trigger reply_rules_changed after insert or update or delete or truncate 
 -- `sending` is written before a direct message leaves, so that a crash can never be mistaken for "not sent".
 create table public.outbox (
     effect_id   text primary key,
-    event_id    text not null references public.events (event_id) on update cascade on delete cascade,
-    kind        ingestion.effect_kind not null,
+    event_id    text not null,
     account_id  text not null,
+    kind        ingestion.effect_kind not null,
     contact_id  text,
     rule_id     bigint,
     payload     jsonb not null,
@@ -337,22 +339,28 @@ create table public.outbox (
     slot_at     timestamptz,
     waits_for   text check (waits_for in ('account', 'thread', 'private_reply')),
     sending_at  timestamptz,
+    left_at     timestamptz,
     finished_at timestamptz,
     mid         text,
     mid_guessed boolean not null default false,
     error_code  text,
     look_after  timestamptz,
-    planned_at  timestamptz not null default now()
+    planned_at  timestamptz not null default now(),
+    foreign key (event_id, account_id) references public.events (event_id, account_id)
+        on update cascade on delete cascade
 );
+comment on column public.outbox.effect_id is 'What triggers what: a reply by account, message or comment, and rule, so that a message told in two ways is answered once.';
 comment on column public.outbox.payload is 'The message as the Send API takes it, from begin_send on with its placeholders filled in; or what the next phase gets.';
 comment on column public.outbox.slot_at is 'When this send left, or, where a limit makes it wait, may leave: the limits count these.';
 comment on column public.outbox.waits_for is 'The limit whose slot it waits for (ingestion.send_delay); null once it has left.';
+comment on column public.outbox.sending_at is 'When the last attempt began to leave. Null: nothing ever left.';
+comment on column public.outbox.left_at is 'When the first attempt began that Meta answered with an error, or not at all: the message may be there all the same.';
 comment on column public.outbox.mid is 'The sent message''s id (its echo carries the same), or the QStash message id of a next phase.';
-comment on column public.outbox.mid_guessed is 'The echo was matched by contact, text and time, as the send''s answer had not come.';
+comment on column public.outbox.mid_guessed is 'The echo was matched by contact, content and time, as no answer named the mid. A guess of an attachment stays unknown.';
 comment on column public.outbox.look_after is 'An unknown send was looked for in its conversation, and is not again before then. Null: not yet.';
-create index outbox_by_event on public.outbox (event_id);
+create index outbox_by_event on public.outbox (event_id, account_id);
 create index outbox_unmatched on public.outbox (account_id, contact_id, sending_at)
-    where mid is null and state in ('sending', 'unknown', 'sent');
+    where mid is null and sending_at is not null;
 create index outbox_cooldown on public.outbox (account_id, contact_id, rule_id, planned_at desc);
 create index outbox_owed on public.outbox (planned_at) where state in ('planned', 'claimed', 'sending');
 create index outbox_sending on public.outbox (lease_until) where state = 'sending';

@@ -103,6 +103,61 @@ as $$
     )::ingestion.event;
 $$;
 
+-- Returns the id of one side of an item as it came: `sender` or `recipient`.
+create function ingestion.party(p_item jsonb, p_side text) returns text
+language sql immutable set search_path = ''
+return (
+    select case jsonb_typeof(side) when 'object' then side ->> 'id' else side #>> '{}' end
+    from (select coalesce(p_item -> p_side, p_item -> 'value' -> p_side) as side) s
+);
+
+-- Corrects an event in which the other side turned out to be our account under its other id: who wrote is then us, and
+-- the person is whoever else the item names.
+create function ingestion.seen_from_us(p_event ingestion.event) returns ingestion.event
+language plpgsql stable set search_path = ''
+as $$
+declare
+    v_event ingestion.event := p_event;
+    v_sender text := ingestion.party(p_event.raw, 'sender');
+    v_recipient text := ingestion.party(p_event.raw, 'recipient');
+    v_by_us boolean := coalesce(ingestion.resolve_account(v_sender) = p_event.account_id, false);
+    v_to_us boolean := coalesce(ingestion.resolve_account(v_recipient) = p_event.account_id, false);
+begin
+    if p_event.kind = 'comment' then
+        v_event.contact_id := p_event.account_id;
+        v_event.is_self := true;
+        v_event.direction := 'outbound';
+        return v_event;
+    end if;
+    v_event.is_self := v_by_us and v_to_us;
+    v_event.direction := case when v_by_us then 'outbound' else p_event.direction end;
+    v_event.contact_id := case
+        when v_by_us and v_to_us then p_event.account_id
+        when v_by_us then v_recipient
+        else v_sender
+    end;
+    return v_event;
+end;
+$$;
+
+-- Reads the JSON of an event, and recognises our account in it under either of its ids.
+create function ingestion.resolve_event(p_json jsonb) returns ingestion.event
+language plpgsql stable set search_path = ''
+as $$
+declare
+    v_event ingestion.event := ingestion.read_event(p_json);
+begin
+    if v_event.actor_id is not null then
+        v_event.actor_id := ingestion.resolve_account(v_event.actor_id);
+    end if;
+    if v_event.contact_id is not null and not v_event.is_self
+        and ingestion.resolve_account(v_event.contact_id) = v_event.account_id then
+        v_event := ingestion.seen_from_us(v_event);
+    end if;
+    return v_event;
+end;
+$$;
+
 -- A dashboard test comes from nobody, and an account that writes to itself is not its own contact.
 create function ingestion.is_about_a_person(p_event ingestion.event) returns boolean
 language sql immutable set search_path = ''
@@ -113,6 +168,24 @@ create function ingestion.opens_window(p_event ingestion.event) returns boolean
 language sql immutable set search_path = ''
 return p_event.kind in ('message', 'postback') and p_event.direction = 'inbound'
     and ingestion.is_about_a_person(p_event);
+
+-- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py).
+create function ingestion.is_answerable(
+    p_kind text, p_direction text, p_contact text, p_standby boolean, p_is_test boolean
+) returns boolean
+language sql immutable parallel safe set search_path = ''
+return p_kind in ('message', 'postback', 'comment') and p_direction = 'inbound' and p_contact is not null
+    and not p_standby and not p_is_test;
+
+-- How much a telling of a message is to be believed about who wrote: a person as the sender most; then us, as the
+-- sender or by the mark of an echo; least a telling that names nobody.
+create function ingestion.sender_rank(p_direction text, p_contact text) returns integer
+language sql immutable parallel safe set search_path = ''
+return case
+    when p_direction = 'outbound' then 1
+    when p_contact is not null then 2
+    else 0
+end;
 
 -- An item without the words and attachments of a person, for messages that were unsent. Ids and shape remain, so the
 -- archive can still be reprocessed.

@@ -43,6 +43,18 @@ as $$
     returning p.*;
 $$;
 
+-- Takes back that we wrote to the person at p_at: the message turned out to be theirs.
+create function ingestion.forget_outbound(p_account text, p_contact text, p_at timestamptz) returns void
+language sql set search_path = ''
+as $$
+    update public.profiles p set last_outbound_at = (
+        select max(m.sent_at) from public.messages m
+        where m.account_id = p_account and m.contact_id = p_contact and m.direction = 'outbound'
+            and not m.is_placeholder
+    )
+    where p.account_id = p_account and p.igsid = p_contact and p.last_outbound_at = p_at;
+$$;
+
 -- The refusals after which a profile is no longer asked for at every message: consent can lag behind by one.
 create function ingestion.most_refusals() returns integer
 language sql immutable parallel safe set search_path = ''

@@ -9,6 +9,20 @@
 -- events, outbox. Where two transactions still meet, Postgres undoes one, and the call is repeated
 -- (lib/errors/tables.py).
 
+-- Of two tellings of a message, returns the value of the one that is surer about who wrote. Where they are equally
+-- sure, the lesser value, so that the order does not matter: echo before message before postback.
+create function ingestion.surer(
+    p_direction text, p_contact text, p_other_direction text, p_other_contact text, p_value text, p_other_value text
+) returns text
+language sql immutable parallel safe set search_path = ''
+return case sign(
+        ingestion.sender_rank(p_direction, p_contact) - ingestion.sender_rank(p_other_direction, p_other_contact)
+    )
+    when 1 then coalesce(p_value, p_other_value)
+    when -1 then coalesce(p_other_value, p_value)
+    else least(p_value, p_other_value)
+end;
+
 -- First message wins: message, echo or postback fills the row, also a placeholder that an edit or an unsend left. A
 -- second form of the message adds what the first lacks, and erases nothing. The echo overrules a provisional row,
 -- which our own send left. The text of an edit stays, and an unsent message stays erased.
@@ -42,13 +56,20 @@ as $$
     on conflict (account_id, mid) do update set
         contact_id = case
             when m.is_placeholder then excluded.contact_id
-            else least(m.contact_id, excluded.contact_id)
+            else ingestion.surer(
+                m.direction, m.contact_id, excluded.direction, excluded.contact_id, m.contact_id, excluded.contact_id
+            )
         end,
         direction = case
             when m.is_placeholder then excluded.direction
-            else greatest(m.direction, excluded.direction)
+            else ingestion.surer(
+                m.direction, m.contact_id, excluded.direction, excluded.contact_id, m.direction, excluded.direction
+            )
         end,
-        kind = least(m.kind, excluded.kind),  -- echo before message before postback
+        kind = ingestion.surer(
+            case when not m.is_placeholder then m.direction end, m.contact_id,
+            excluded.direction, excluded.contact_id, m.kind, excluded.kind
+        ),
         text = case
             when m.unsent_at is not null or m.num_edit is not null then m.text
             when m.is_provisional then excluded.text
@@ -151,7 +172,8 @@ begin
     update public.outbox o set
         payload = (o.payload - '{text,title,payload,attachments,quick_reply,referral}'::text[]) #- '{reply_to,story}'
     from public.events e
-    where o.event_id = e.event_id and o.kind = 'next_phase' and e.account_id = p_account and e.mid = p_mid
+    where o.event_id = e.event_id and o.account_id = e.account_id and o.kind = 'next_phase'
+        and e.account_id = p_account and e.mid = p_mid
         and ingestion.is_about_a_message(e.kind);
 end;
 $$;
@@ -229,7 +251,7 @@ language sql set search_path = ''
 as $$
     insert into public.mentions as n (event_id, account_id, media_id, comment_id, mentioned_at)
     values (p_event.event_id, p_event.account_id, p_event.media_id, p_event.comment_id, p_event.occurred_at)
-    on conflict (event_id) do update set mentioned_at = least(n.mentioned_at, excluded.mentioned_at);
+    on conflict (event_id, account_id) do update set mentioned_at = least(n.mentioned_at, excluded.mentioned_at);
 $$;
 
 -- Applies one event. Kinds without a case (referral, optin, handover, unknown) have only their row of the ledger.
@@ -263,31 +285,45 @@ $$;
 -- Merges an event that was delivered before. Meta may deliver one event in different forms: under standby and under
 -- messaging, with and without its sender, as a message and as its echo; and a change has only the time of each
 -- notification. A form that differs from the ledger is applied like the first, and merged into the ledger, so it does
--- not matter which form came first. (Within ten minutes QStash delivers only the first form: it compares ids.) Meta's
--- items are compared, not what we read in them; past retention there is nothing left to compare.
-create function ingestion.merge_redelivery(p_event ingestion.event, p_app_id text) returns void
+-- not matter which form came first. Meta's items are compared, not what we read in them; past retention there is
+-- nothing left to compare. p_known is the row of the ledger, locked. Returns whether the form was a new one.
+create function ingestion.merge_redelivery(
+    p_event ingestion.event, p_known public.events, p_app_id text
+) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
-    v_known public.events;
+    v_seen ingestion.event := p_event;
+    v_rank integer := ingestion.sender_rank(p_event.direction, p_event.contact_id);
+    v_known_rank integer := ingestion.sender_rank(p_known.direction, p_known.contact_id);
 begin
-    select * into v_known from public.events e
-    where e.event_id = p_event.event_id and e.account_id = p_event.account_id and e.raw is not null;
-    if not found
-        or (v_known.raw, v_known.via_standby, v_known.occurred_at)
+    if p_known.raw is null
+        or (p_known.raw, p_known.via_standby, p_known.occurred_at)
             = (p_event.raw, p_event.standby, p_event.occurred_at) then
-        return;
+        return false;
+    end if;
+    if p_event.is_message and v_rank < v_known_rank then
+        v_seen.direction := p_known.direction;  -- the echo of a person's message is no message of ours
     end if;
     if ingestion.is_about_a_person(p_event) then
-        perform ingestion.touch_profile(p_event, p_app_id);
+        perform ingestion.touch_profile(v_seen, p_app_id);
     end if;
     perform ingestion.apply_event(p_event);
+    if p_event.is_message and v_rank > v_known_rank and p_known.direction = 'outbound' then
+        perform ingestion.forget_outbound(p_event.account_id, p_event.contact_id, p_known.occurred_at);
+    end if;
     -- The fuller item stays: the greater one, as Postgres compares jsonb. Items are compared without their words
     -- first, because the words of one may be erased by now.
     update public.events e set
-        kind = least(e.kind, p_event.kind),
-        contact_id = least(e.contact_id, p_event.contact_id),
-        direction = greatest(e.direction, p_event.direction),
+        kind = ingestion.surer(
+            e.direction, e.contact_id, p_event.direction, p_event.contact_id, e.kind, p_event.kind
+        ),
+        contact_id = ingestion.surer(
+            e.direction, e.contact_id, p_event.direction, p_event.contact_id, e.contact_id, p_event.contact_id
+        ),
+        direction = ingestion.surer(
+            e.direction, e.contact_id, p_event.direction, p_event.contact_id, e.direction, p_event.direction
+        ),
         via_standby = e.via_standby and p_event.standby,
         is_test = e.is_test or p_event.is_test,
         topic = least(e.topic, p_event.topic),
@@ -298,7 +334,8 @@ begin
             when (ingestion.redacted(p_event.raw), p_event.raw) > (ingestion.redacted(e.raw), e.raw) then p_event.raw
             else e.raw
         end
-    where e.event_id = p_event.event_id;
+    where e.event_id = p_event.event_id and e.account_id = p_event.account_id;
     perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
+    return true;
 end;
 $$;

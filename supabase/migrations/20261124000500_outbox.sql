@@ -29,6 +29,15 @@ create function ingestion.echo_window(p_sending_at timestamptz) returns tstzrang
 language sql immutable parallel safe set search_path = ''
 return tstzrange(p_sending_at - interval '1 minute', p_sending_at + interval '10 minutes', '[]');
 
+-- The times at which an echo may say that this send was sent: from its first attempt that may have left to its last.
+create function ingestion.echo_window(p_effect public.outbox) returns tstzrange
+language sql immutable set search_path = ''
+return tstzrange(
+    lower(ingestion.echo_window(least(p_effect.left_at, p_effect.sending_at))),
+    upper(ingestion.echo_window(p_effect.sending_at)),
+    '[]'
+);
+
 -- Is an effect of this kind a message to a person?
 create function ingestion.is_send(p_kind text) returns boolean
 language sql immutable strict parallel safe set search_path = ''
@@ -51,7 +60,9 @@ return case
     when exists (
         select from public.profiles p
         where p.account_id = p_account and p.igsid = p_contact
-            and p.thread_others_at >= greatest(p.thread_ours_at, now() - ingestion.thread_ownership())
+            -- Of two tellings of one message, under standby and not, the latter is right.
+            and p.thread_others_at > coalesce(p.thread_ours_at, '-infinity')
+            and p.thread_others_at >= now() - ingestion.thread_ownership()
     ) then 'thread_not_ours'
     when p_kind = 'private_reply' and p_occurred_at < now() - ingestion.private_reply_window()
         then 'outside_window'
@@ -73,22 +84,43 @@ return p_cooldown_s > 0 and exists (
         and o.planned_at > now() - p_cooldown_s * interval '1 second'
 );
 
--- Is this event's message the first of the person?
-create function ingestion.is_first_message(p_account text, p_contact text, p_event_id text) returns boolean
+-- Is this event's message the first of the person? A message that is told in two ways is one message.
+create function ingestion.is_first_message(p_event ingestion.event) returns boolean
 language sql stable set search_path = ''
 return not exists (
     select from public.messages m
-    where m.account_id = p_account and m.contact_id = p_contact and m.direction = 'inbound'
-        and not m.is_placeholder and not m.is_test and m.event_id <> p_event_id
+    where m.account_id = p_event.account_id and m.contact_id = p_event.contact_id and m.direction = 'inbound'
+        and not m.is_placeholder and not m.is_test and m.mid <> coalesce(p_event.mid, p_event.event_id)
 );
 
 -- Planning.
 
--- Plans what a new event owes. `p_effects` are the candidates (lib/processing/planner.py), the best first:
--- {effect_id, kind, payload, rule_id?, rule_account_id?, cooldown_s?, first_message?}. First message, cooldown,
--- window, account and thread are decided here, under the lock of the person's profile row: two messages at the same
--- moment can then not both be the first. With p_reply_match 'first' the first rule that matches decides, also if it
--- is cooling down.
+-- Returns the id of an effect: what triggered the effect, for which account, and the rule. A message and a postback of
+-- one mid are one trigger.
+create function ingestion.effect_id(p_event ingestion.event, p_effect jsonb) returns text
+language sql immutable set search_path = ''
+return case
+    when ingestion.is_send(p_effect ->> 'kind') then
+        format('dm:%s:%s:%s',
+            p_event.account_id, coalesce(p_event.mid, p_event.comment_id, p_event.event_id), p_effect ->> 'rule_id')
+    else format('next:%s:%s', p_event.account_id, p_event.event_id)
+end;
+
+-- Returns what the next phase gets, with the account and the person as the database knows them.
+create function ingestion.next_phase_payload(p_event ingestion.event, p_payload jsonb) returns jsonb
+language sql immutable set search_path = ''
+return p_payload
+    || jsonb_build_object(
+        'account_id', p_event.account_id, 'contact_id', p_event.contact_id, 'direction', p_event.direction
+    )
+    || case when p_event.is_self then '{"is_self": true}' else '{}' end::jsonb
+    || case when p_event.actor_id is not null
+        then jsonb_build_object('actor_id', p_event.actor_id) else '{}' end;
+
+-- Plans what an event owes. `p_effects` are the candidates (lib/processing/planner.py), the best first: {kind,
+-- payload, rule_id?, rule_account_id?, cooldown_s?, first_message?}. First message, cooldown, window, account and
+-- thread are decided here, under the lock of the person's profile row: two messages at the same moment can then not
+-- both be the first. With p_reply_match 'first' the first rule that matches decides, also if it is cooling down.
 create function ingestion.plan_effects(
     p_event ingestion.event, p_effects jsonb, p_reply_match text
 ) returns void
@@ -102,11 +134,15 @@ begin
     for v_effect in select e.value from jsonb_array_elements(p_effects) with ordinality e order by e.ordinality loop
         v_obstacle := null;
         if ingestion.is_send(v_effect ->> 'kind') then
+            -- The worker knows one id of our account. The other id shows here that we wrote this ourselves.
+            continue when not ingestion.is_answerable(
+                p_event.kind, p_event.direction, p_event.contact_id, p_event.standby, p_event.is_test
+            );
             -- Meta allows one private reply a comment, whatever p_reply_match says.
             continue when v_answered and (p_reply_match = 'first' or v_effect ->> 'kind' = 'private_reply');
             continue when ingestion.resolve_account(v_effect ->> 'rule_account_id') <> p_event.account_id;
             continue when (v_effect ->> 'first_message')::boolean
-                and not ingestion.is_first_message(p_event.account_id, p_event.contact_id, p_event.event_id);
+                and not ingestion.is_first_message(p_event);
             v_answered := true;
             continue when ingestion.is_cooling_down(
                 p_event.account_id, p_event.contact_id, (v_effect ->> 'rule_id')::bigint,
@@ -121,8 +157,11 @@ begin
             planned_at
         )
         values (
-            v_effect ->> 'effect_id', p_event.event_id, v_effect ->> 'kind', p_event.account_id, p_event.contact_id,
-            (v_effect ->> 'rule_id')::bigint, v_effect -> 'payload',
+            ingestion.effect_id(p_event, v_effect),
+            p_event.event_id, v_effect ->> 'kind', p_event.account_id, p_event.contact_id,
+            (v_effect ->> 'rule_id')::bigint,
+            case when v_effect ->> 'kind' = 'next_phase'
+                then ingestion.next_phase_payload(p_event, v_effect -> 'payload') else v_effect -> 'payload' end,
             case when v_obstacle is null then 'planned' else 'skipped' end,
             v_obstacle,
             case when v_obstacle is not null then now() end,
@@ -137,34 +176,39 @@ $$;
 
 -- Marks sends as `unknown` whose worker died between `sending` and `sent`: they may have reached Meta. Of one event,
 -- or of all events. Returns how many there were.
-create function ingestion.expire_leases(p_event_id text default null) returns integer
+create function ingestion.expire_leases(p_event_id text default null, p_account text default null) returns integer
 language plpgsql set search_path = ''
 as $$
 declare
     v_expired integer;
 begin
-    update public.outbox o set state = 'unknown', finished_at = now(), error_code = 'lease_expired'
-    where (p_event_id is null or o.event_id = p_event_id) and o.state = 'sending' and o.lease_until < clock_timestamp();
+    update public.outbox o set
+        state = 'unknown', finished_at = now(), error_code = 'lease_expired',
+        left_at = coalesce(o.left_at, o.sending_at)
+    where (p_event_id is null or (o.event_id = p_event_id and o.account_id = p_account))
+        and o.state = 'sending' and o.lease_until < clock_timestamp();
     get diagnostics v_expired = row_count;
     return v_expired;
 end;
 $$;
 
 -- Claims what an event still owes, for p_lease_s seconds. The caller has locked the row of the event.
-create function ingestion.claim_effects(p_event_id text, p_token uuid, p_lease_s integer) returns jsonb
+create function ingestion.claim_effects(
+    p_event_id text, p_account text, p_token uuid, p_lease_s integer
+) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
     v_claimed jsonb;
 begin
-    perform ingestion.expire_leases(p_event_id);
+    perform ingestion.expire_leases(p_event_id, p_account);
     with due as (
         update public.outbox o set
             state = 'claimed',
             attempts = o.attempts + 1,
             lease_token = p_token,
             lease_until = clock_timestamp() + p_lease_s * interval '1 second'
-        where o.event_id = p_event_id and (
+        where o.event_id = p_event_id and o.account_id = p_account and (
             (o.state = 'planned' and coalesce(o.not_before, '-infinity') <= clock_timestamp())
             or (o.state = 'claimed' and o.lease_until < clock_timestamp())
         )
@@ -178,14 +222,14 @@ $$;
 
 -- Returns the seconds until the effects that an event owes can be claimed by others than the holder of p_token, or
 -- null if nothing is owed. An effect that waits for its time is held by nobody, and is owed all the same.
-create function ingestion.owed_in_s(p_event_id text, p_token uuid) returns double precision
+create function ingestion.owed_in_s(p_event_id text, p_account text, p_token uuid) returns double precision
 language sql stable set search_path = ''
 return (
     select greatest(1, extract(epoch from min(
         case when o.state = 'planned' then coalesce(o.not_before, now()) else o.lease_until end
     ) - clock_timestamp()))
     from public.outbox o
-    where o.event_id = p_event_id and o.state in ('planned', 'claimed', 'sending')
+    where o.event_id = p_event_id and o.account_id = p_account and o.state in ('planned', 'claimed', 'sending')
         and (o.state = 'planned' or o.lease_token is distinct from p_token)
     having count(*) > 0  -- greatest() would make 1 of nothing
 );
@@ -195,9 +239,10 @@ return (
 -- Returns when the next send may leave, so that at most p_count leave in any p_window_s seconds: p_window_s after the
 -- p_count-th latest. p_scope says what counts: the sends of the account, those to the person, or the private replies
 -- of the account. A send that has left counts everywhere. A send that waits counts by its slot, in the scope it waits
--- for.
+-- for; with p_has_left it does not count.
 create function ingestion.next_slot(
-    p_effect public.outbox, p_scope text, p_count integer, p_window_s double precision
+    p_effect public.outbox, p_scope text, p_count integer, p_window_s double precision,
+    p_has_left boolean default false
 ) returns timestamptz
 language plpgsql stable set search_path = ''
 as $$
@@ -210,32 +255,39 @@ begin
             select o.slot_at into v_nth from public.outbox o
             where o.account_id = p_effect.account_id
                 and o.slot_at > v_since and coalesce(o.waits_for, 'account') = 'account'
+                and (o.waits_for is null or not p_has_left)
             order by o.slot_at desc offset p_count - 1 limit 1;
         when 'thread' then
             select o.slot_at into v_nth from public.outbox o
             where o.account_id = p_effect.account_id and o.contact_id = p_effect.contact_id
                 and o.slot_at > v_since and coalesce(o.waits_for, 'thread') = 'thread'
+                and (o.waits_for is null or not p_has_left)
             order by o.slot_at desc offset p_count - 1 limit 1;
         when 'private_reply' then
             select o.slot_at into v_nth from public.outbox o
             where o.account_id = p_effect.account_id and o.kind = 'private_reply'
                 and o.slot_at > v_since and coalesce(o.waits_for, 'private_reply') = 'private_reply'
+                and (o.waits_for is null or not p_has_left)
             order by o.slot_at desc offset p_count - 1 limit 1;
     end case;
     return v_nth + p_window_s * interval '1 second';
 end;
 $$;
 
--- Returns for which limit an effect has to wait, and until when; no row if it may leave. Limits are checked in order;
--- one that the effect has already waited for is not checked again, so the effect keeps its slot. p_limits is
--- {account, thread, private_reply}, each {count, window_s}.
+-- Returns for which limit an effect has to wait, and until when; no row if it may leave. Limits are checked in order.
+-- Of one that the effect has already waited for, only the sends that have left count: those that wait came later, and
+-- the effect keeps its slot before them. But slots are promises, and more of them may fall due together than the limit
+-- allows, so what has left is counted again. p_limits is {account, thread, private_reply}, each {count, window_s}.
 create function ingestion.send_delay(p_effect public.outbox, p_limits jsonb)
 returns table (waits_for text, slot_at timestamptz)
 language plpgsql set search_path = ''
 as $$
 declare
-    v_scopes text[] := array['private_reply', 'thread', 'account'];
+    v_scopes constant text[] := array['private_reply', 'thread', 'account'];
+    v_waited_for integer := coalesce(array_position(v_scopes, p_effect.waits_for), 0);
     v_scope text;
+    v_count integer;
+    v_window_s double precision;
     v_slot timestamptz := p_effect.slot_at;
 begin
     if v_slot > clock_timestamp() then
@@ -245,14 +297,16 @@ begin
     -- One transaction at a time for each account, so that no two take the same slot. Each has locked its effect's
     -- row.
     perform pg_advisory_xact_lock(hashtextextended('send/' || p_effect.account_id, 0));
-    v_scopes := v_scopes[coalesce(array_position(v_scopes, p_effect.waits_for), 0) + 1:];
     foreach v_scope in array v_scopes loop
         continue when v_scope = 'private_reply' and p_effect.kind <> 'private_reply';
+        v_count := (p_limits #>> array[v_scope, 'count'])::integer;
+        v_window_s := (p_limits #>> array[v_scope, 'window_s'])::double precision;
         v_slot := ingestion.next_slot(
-            p_effect, v_scope,
-            (p_limits #>> array[v_scope, 'count'])::integer, (p_limits #>> array[v_scope, 'window_s'])::double precision
+            p_effect, v_scope, v_count, v_window_s, p_has_left => array_position(v_scopes, v_scope) <= v_waited_for
         );
         if v_slot > clock_timestamp() then
+            -- Behind those that wait, so that not all of them come back at the same moment.
+            v_slot := greatest(v_slot, ingestion.next_slot(p_effect, v_scope, v_count, v_window_s));
             return query select v_scope, v_slot;
             return;
         end if;
@@ -293,36 +347,61 @@ return case
             = ingestion.attachment_kinds(p_attachments)
 end;
 
--- Settles the send that caused an echo: by mid; or, if the answer to the send never came, by contact, content and
--- time, the oldest send first. (A real echo has no app id and no mark of its origin.)
-create function ingestion.settle_by_echo(p_event ingestion.event) returns void
+-- Settles a send: it became the message p_mid. Without an answer that names the mid this is a guess. The same text to the
+-- same person within minutes is as good as an answer. A picture is not, for an agent may have sent another one: such a
+-- send stays unknown, with the guess, for a person to look at.
+create function ingestion.settle_send(p_effect public.outbox, p_mid text, p_is_guess boolean) returns text
 language sql set search_path = ''
 as $$
     update public.outbox o set
-        state = 'sent',
-        mid_guessed = o.mid is distinct from p_event.mid,
-        mid = p_event.mid,
-        finished_at = coalesce(o.finished_at, now()),
-        error_code = null
-    where (o.state <> 'sent' or o.mid is null) and o.effect_id = (
-        select c.effect_id
-        from public.outbox c
-        where c.account_id = p_event.account_id and ingestion.is_send(c.kind)
-            and (
-                c.mid = p_event.mid
-                or (
-                    c.state in ('sending', 'unknown', 'sent') and c.mid is null
-                    and c.contact_id = p_event.contact_id
-                    and ingestion.looks_like_echo(
-                        c.payload, p_event.text, coalesce(p_event.attachments, '[]')
-                    )
-                    and p_event.occurred_at <@ ingestion.echo_window(c.sending_at)
-                )
+        state = s.state,
+        mid = p_mid,
+        mid_guessed = p_is_guess,
+        error_code = case s.state when 'sent' then null when 'unknown' then 'attachment_guessed' else o.error_code end,
+        slot_at = coalesce(o.slot_at, o.sending_at),
+        waits_for = null,
+        not_before = null,
+        finished_at = case when s.state <> 'sending' then coalesce(o.finished_at, now()) end
+    from (
+        select case
+            when not p_is_guess or p_effect.payload ? 'text' or p_effect.state = 'sent' then 'sent'
+            when p_effect.state = 'sending' then 'sending'
+            else 'unknown'
+        end as state
+    ) s
+    where o.effect_id = p_effect.effect_id
+    returning o.state;
+$$;
+
+-- Settles the send that caused an echo: by mid; or, if no answer named the mid, by contact, content and time. The echo has
+-- the last word: Meta may refuse a send, or answer for a rate limit, and deliver the message all the same. Of several
+-- sends the one without an answer comes first, then the oldest. (A real echo has no app id and no mark of its origin.)
+create function ingestion.settle_by_echo(p_event ingestion.event) returns void
+language plpgsql set search_path = ''
+as $$
+declare
+    v_effect public.outbox;
+begin
+    select c.* into v_effect
+    from public.outbox c
+    where c.account_id = p_event.account_id and ingestion.is_send(c.kind)
+        and (
+            c.mid = p_event.mid
+            or (
+                c.mid is null and c.sending_at is not null
+                and (c.left_at is not null or c.state in ('sending', 'unknown', 'sent'))
+                and c.contact_id = p_event.contact_id
+                and ingestion.looks_like_echo(c.payload, p_event.text, coalesce(p_event.attachments, '[]'))
+                and p_event.occurred_at <@ ingestion.echo_window(c)
             )
-        order by c.mid is null, c.sending_at, c.effect_id
-        limit 1
-        for update
-    );
+        )
+    order by c.mid is null, c.state not in ('sending', 'unknown', 'sent'), c.sending_at, c.effect_id
+    limit 1
+    for update;
+    if found and (v_effect.state <> 'sent' or v_effect.mid is null) and not v_effect.mid_guessed then
+        perform ingestion.settle_send(v_effect, p_event.mid, v_effect.mid is distinct from p_event.mid);
+    end if;
+end;
 $$;
 
 -- Returns the mid of an echo for a send without an answer, or null: the oldest echo that no other send has.
@@ -331,11 +410,10 @@ language sql stable set search_path = ''
 as $$
     select m.mid
     from public.messages m
-    where m.account_id = p_effect.account_id and m.contact_id = p_effect.contact_id and m.kind = 'echo'
+    where m.account_id = p_effect.account_id and m.contact_id = p_effect.contact_id and m.direction = 'outbound'
         and not m.is_placeholder and not m.is_provisional
         and ingestion.looks_like_echo(p_effect.payload, m.text, m.attachments)
-        and m.sent_at between lower(ingestion.echo_window(p_effect.sending_at))
-            and upper(ingestion.echo_window(p_effect.sending_at))
+        and m.sent_at between lower(ingestion.echo_window(p_effect)) and upper(ingestion.echo_window(p_effect))
         and not exists (
             select from public.outbox o
             where o.account_id = m.account_id and o.mid = m.mid and o.kind <> 'next_phase'
@@ -355,18 +433,14 @@ begin
     for v_effect in
         select o.* from public.outbox o
         where o.account_id = p_account and o.contact_id = p_contact and o.kind <> 'next_phase'
-            and o.mid is null and o.state in ('sending', 'unknown', 'sent')
-        order by o.sending_at, o.effect_id
+            and o.mid is null and o.sending_at is not null
+            and (o.left_at is not null or o.state in ('sending', 'unknown', 'sent'))
+        order by o.state not in ('sending', 'unknown', 'sent'), o.sending_at, o.effect_id
         for update
     loop
         v_mid := ingestion.find_echo(v_effect);
-        update public.outbox o set
-            state = 'sent',
-            mid = v_mid,
-            mid_guessed = true,
-            finished_at = coalesce(o.finished_at, now()),
-            error_code = null
-        where o.effect_id = v_effect.effect_id and v_mid is not null;
+        continue when v_mid is null;
+        perform ingestion.settle_send(v_effect, v_mid, p_is_guess => true);
     end loop;
 end;
 $$;
@@ -378,7 +452,11 @@ create function ingestion.reassign_echo(p_effect public.outbox, p_mid text) retu
 language plpgsql set search_path = ''
 as $$
 begin
-    update public.outbox o set mid = null, mid_guessed = false, state = 'unknown', error_code = 'echo_reassigned'
+    update public.outbox o set
+        mid = null,
+        mid_guessed = false,
+        state = case when o.state = 'sending' then 'sending' else 'unknown' end,
+        error_code = 'echo_reassigned'
     where o.account_id = p_effect.account_id and o.mid = p_mid and o.kind <> 'next_phase'
         and o.effect_id <> p_effect.effect_id and o.mid_guessed;
     if found or p_effect.mid <> p_mid then
@@ -390,12 +468,16 @@ $$;
 -- Begin and finish.
 
 -- The last step before a message leaves. p_message is the message as it will be sent; an echo is compared with it.
--- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {dry_run}. Returns {go,
--- code, retry_after, kept}:
---   go           the message may leave, and is marked `sending`
+-- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {dry_run}, {not_after}.
+-- Returns {go, code, retry_after, kept}:
+--   go           the message may leave, and is marked `sending`. To ask again with the same token changes nothing: the
+--                caller that lost the first answer may go
 --   retry_after  the limits make it wait for so many seconds. `kept`: no longer than patience_s, so the caller keeps the
 --                lease and asks again then; else the effect is planned for later, and the event has to come back
 --   code alone   the message must not leave; a dry run ends here too
+--
+-- After not_after the caller has given up, and knows that nothing left: this call then comes too late, and changes
+-- nothing. The caller computes not_after from the time that record_event answered, so its own clock does not matter.
 create function public.begin_send(
     p_effect_id text, p_token uuid, p_message jsonb, p_lease_s integer default 30, p_options jsonb default '{}'
 ) returns jsonb
@@ -405,6 +487,7 @@ declare
     v_effect public.outbox;
     v_event public.events;
     v_obstacle text;
+    v_echo text;
     v_delay record;
     v_wait_s double precision;
     v_kept boolean;
@@ -413,10 +496,22 @@ begin
     if not found then
         return jsonb_build_object('go', false, 'code', 'effect_not_found');
     end if;
-    if v_effect.state <> 'claimed' or v_effect.lease_token is distinct from p_token then
+    if v_effect.state not in ('claimed', 'sending') or v_effect.lease_token is distinct from p_token then
         return jsonb_build_object('go', false, 'code', 'lease_lost');
     end if;
-    select * into v_event from public.events e where e.event_id = v_effect.event_id;
+    if clock_timestamp() > (p_options ->> 'not_after')::timestamptz then
+        return jsonb_build_object('go', false, 'code', 'too_late');
+    end if;
+    if v_effect.state = 'sending' then
+        return jsonb_build_object('go', true);
+    end if;
+    v_echo := case when v_effect.left_at is not null then ingestion.find_echo(v_effect) end;
+    if v_echo is not null then
+        v_obstacle := ingestion.settle_send(v_effect, v_echo, p_is_guess => true);
+        return jsonb_build_object('go', false, 'code', 'already_' || v_obstacle);
+    end if;
+    select * into v_event from public.events e
+    where e.event_id = v_effect.event_id and e.account_id = v_effect.account_id;
     v_obstacle := coalesce(
         ingestion.send_obstacle(
             v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
@@ -481,18 +576,20 @@ as $$
     where p.account_id = p_effect.account_id and p.igsid = p_effect.contact_id;
 $$;
 
--- Records how a send ended: 'sent' (with its mid), 'failed', 'unknown', 'skipped', or 'planned' to try again later.
--- If an echo has settled the send first, it stays sent. Returns {state} as it is now.
+-- Records how a send ended: 'sent' (with its mid), 'failed', 'unknown', 'skipped', or 'planned' to try again later. If an
+-- echo has settled the send first, it stays sent. If the echo of a send that Meta refused is there already, the send is
+-- sent. With p_never_left the caller knows that nothing left, so no echo can be this send's. Returns {state} as it is
+-- now.
 create function public.finish_effect(
     p_effect_id text, p_token uuid, p_state text,
-    p_mid text default null, p_code text default null, p_retry_after_s double precision default null
+    p_mid text default null, p_code text default null, p_retry_after_s double precision default null,
+    p_never_left boolean default false
 ) returns jsonb
 language plpgsql set search_path = ''
 as $$
 declare
     v_effect public.outbox;
-    v_mid text := p_mid;
-    v_state text := p_state;
+    v_echo text;
 begin
     if p_state not in ('sent', 'failed', 'unknown', 'skipped', 'planned') then
         raise exception 'no such end of an effect: %', p_state using errcode = '22023';
@@ -510,29 +607,34 @@ begin
     if v_effect.state = 'sent' and p_state <> 'sent' then
         return jsonb_build_object('state', 'sent');
     end if;
-    if p_state = 'unknown' then
-        v_mid := ingestion.find_echo(v_effect);
-        v_state := case when v_mid is null then 'unknown' else 'sent' end;
-    elsif p_state = 'sent' and p_mid is not null then
-        perform ingestion.write_sent_message(v_effect, p_mid);
+    if p_state in ('unknown', 'failed', 'planned') and v_effect.sending_at is not null and not p_never_left then
+        v_effect.left_at := coalesce(v_effect.left_at, v_effect.sending_at);
+        v_effect.state := p_state;
+        v_echo := coalesce(v_effect.mid, ingestion.find_echo(v_effect));
     end if;
     update public.outbox o set
-        state = v_state,
-        mid = coalesce(v_mid, o.mid),
-        mid_guessed = p_state = 'unknown' and v_mid is not null,
-        error_code = case when v_state = 'sent' then null else p_code end,
-        slot_at = case when v_state <> 'planned' then o.slot_at end,
+        state = p_state,
+        mid = coalesce(p_mid, o.mid),
+        mid_guessed = o.mid_guessed and p_mid is null,
+        error_code = case when p_state = 'sent' then null else p_code end,
+        slot_at = case when p_state <> 'planned' then o.slot_at end,
         waits_for = null,
-        not_before = case when v_state = 'planned'
+        left_at = v_effect.left_at,
+        sending_at = case when p_never_left then v_effect.left_at else o.sending_at end,
+        not_before = case when p_state = 'planned'
             then clock_timestamp() + coalesce(p_retry_after_s, 0) * interval '1 second' end,
-        lease_token = case when v_state = 'planned' then null else o.lease_token end,
-        lease_until = case when v_state = 'planned' then null else o.lease_until end,
-        finished_at = case when v_state <> 'planned' then now() end
+        lease_token = case when p_state = 'planned' then null else o.lease_token end,
+        lease_until = case when p_state = 'planned' then null else o.lease_until end,
+        finished_at = case when p_state <> 'planned' then now() end
     where o.effect_id = p_effect_id;
+    if v_echo is not null then
+        return jsonb_build_object('state', ingestion.settle_send(v_effect, v_echo, p_is_guess => true));
+    end if;
     if p_state = 'sent' and p_mid is not null then
+        perform ingestion.write_sent_message(v_effect, p_mid);
         perform ingestion.reassign_echo(v_effect, p_mid);
     end if;
-    return jsonb_build_object('state', v_state);
+    return jsonb_build_object('state', p_state);
 end;
 $$;
 comment on function public.finish_effect is 'Records how one effect ended.';
@@ -541,7 +643,7 @@ comment on function public.finish_effect is 'Records how one effect ended.';
 -- fetched. With p_complete the event is marked as processed if nothing is owed any more. Returns {finished,
 -- retry_after}.
 create function public.finish_event(
-    p_event_id text, p_token uuid, p_published jsonb default '[]', p_profile jsonb default null,
+    p_event_id text, p_account_id text, p_token uuid, p_published jsonb default '[]', p_profile jsonb default null,
     p_complete boolean default true
 ) returns jsonb
 language plpgsql set search_path = ''
@@ -550,7 +652,8 @@ declare
     v_event public.events;
     v_wait double precision;
 begin
-    select * into v_event from public.events e where e.event_id = p_event_id for update;
+    select * into v_event from public.events e
+    where e.event_id = p_event_id and e.account_id = p_account_id for update;
     if not found then
         return jsonb_build_object('finished', false);
     end if;
@@ -560,12 +663,13 @@ begin
     update public.outbox o set
         state = 'sent', mid = p.value ->> 'message_id', finished_at = now(), error_code = null
     from jsonb_array_elements(p_published) p
-    where o.effect_id = p.value ->> 'effect_id' and o.event_id = p_event_id
+    where o.effect_id = p.value ->> 'effect_id' and o.event_id = p_event_id and o.account_id = p_account_id
         and o.kind = 'next_phase' and o.state <> 'sent';
     -- With null no lease is left out, not even our own.
-    v_wait := ingestion.owed_in_s(p_event_id, null);
+    v_wait := ingestion.owed_in_s(p_event_id, p_account_id, null);
     if v_wait is null and p_complete and v_event.processed_at is null then
-        update public.events e set processed_at = now() where e.event_id = p_event_id;
+        update public.events e set processed_at = now()
+        where e.event_id = p_event_id and e.account_id = p_account_id;
     end if;
     return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait);
 end;

@@ -25,8 +25,9 @@ return (
 --              the account for which the caller has a token of its own ('': for every account). app_id is the caller's
 --              own app ('': not known).
 --
--- Returns {outcome, account_id, account_state, profile_due, profile, effects, token, retry_after}. `token` is the
--- stored, encrypted token of the account, if an effect that may need it is due or claimed. `outcome` is
+-- Returns {outcome, account_id, account_state, profile_due, profile, effects, token, retry_after, now}. `token` is the
+-- stored, encrypted token of the account, if an effect that may need it is due or claimed. `now` is the time of the
+-- database. `outcome` is
 --   new          the event is recorded now; `effects` are claimed for the caller
 --   resumed      the event was recorded before and is not finished; free effects are claimed for the caller
 --   in_progress  another worker holds the event, or it has to wait: come back in `retry_after` s
@@ -38,60 +39,84 @@ create function public.record_event(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_event ingestion.event := ingestion.read_event(p_event);
+    v_event ingestion.event := ingestion.resolve_event(p_event);
     v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
     v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
     v_max_age_s integer := (p_options ->> 'profile_max_age_s')::integer;
-    v_account_state text := coalesce(
-        (select a.state from public.accounts a where a.account_id = v_event.account_id),
-        'active'
-    );
+    v_account public.accounts;
+    v_account_state text;
+    v_known public.events;
     v_profile public.profiles;
-    v_processed_at timestamptz;
     v_outcome text := 'new';
     v_due boolean := false;
     v_effects jsonb := '[]';
     v_wait double precision;
     v_app_id text := coalesce(p_options ->> 'app_id', '');
+    v_reply_match text := coalesce(p_options ->> 'reply_match', 'first');
     v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
 begin
     if v_rules is not null then
         return v_rules;
     end if;
+    select * into v_account from public.accounts a where a.account_id = v_event.account_id;
+    v_account_state := coalesce(v_account.state, 'active');
+    -- The event may have come before its account was known under both ids.
+    update public.events e set account_id = v_event.account_id
+    where e.event_id = v_event.event_id and e.account_id = v_account.app_scoped_id
+        and not exists (
+            select from public.events k
+            where k.event_id = v_event.event_id and k.account_id = v_event.account_id
+        );
     if ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at) then
         return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
     end if;
 
     -- Nearly every event owes nothing. So the row is written as processed, and reopened below if the event owes.
     insert into public.events (
-        event_id, kind, account_id, contact_id, mid, direction, via, via_standby, is_test, topic,
+        event_id, account_id, kind, contact_id, mid, direction, via, via_standby, is_test, topic,
         occurred_at, received_at, processed_at, raw
     )
     values (
-        v_event.event_id, v_event.kind, v_event.account_id, v_event.contact_id, v_event.mid, v_event.direction, p_via,
+        v_event.event_id, v_event.account_id, v_event.kind, v_event.contact_id, v_event.mid, v_event.direction, p_via,
         v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(), v_event.raw
     )
-    on conflict (event_id) do nothing;
+    on conflict (event_id, account_id) do nothing;
 
     if found then
         if ingestion.is_about_a_person(v_event) then
             v_profile := ingestion.touch_profile(v_event, v_app_id);
         end if;
         perform ingestion.apply_event(v_event);
-        if v_event.kind = 'echo' then
+        if v_event.is_message and v_event.direction = 'outbound' then
             perform ingestion.settle_by_echo(v_event);
         end if;
         if jsonb_array_length(p_effects) > 0 then
-            perform ingestion.plan_effects(v_event, p_effects, coalesce(p_options ->> 'reply_match', 'first'));
+            perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
-            v_effects := ingestion.claim_effects(v_event.event_id, v_token, v_lease_s);
+            v_effects := ingestion.claim_effects(v_event.event_id, v_event.account_id, v_token, v_lease_s);
         end if;
     else
         -- The event's row is locked before the message and the effects, as in finish_event: else a deadlock could
         -- follow.
-        select e.processed_at into v_processed_at from public.events e where e.event_id = v_event.event_id for update;
-        perform ingestion.merge_redelivery(v_event, v_app_id);
-        if v_processed_at is not null then
+        select * into v_known from public.events e
+        where e.event_id = v_event.event_id and e.account_id = v_event.account_id for update;
+        -- A form that can be answered, of an event that could not be so far: what is due is planned now, and only now.
+        -- A rule that was added later does not answer an old message.
+        if ingestion.merge_redelivery(v_event, v_known, v_app_id)
+            and jsonb_array_length(p_effects) > 0
+            and ingestion.is_answerable(
+                v_event.kind, v_event.direction, v_event.contact_id, v_event.standby, v_event.is_test
+            )
+            and not ingestion.is_answerable(
+                v_known.kind, v_known.direction, v_known.contact_id, v_known.via_standby, v_known.is_test
+            ) then
+            perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
+            perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
+            if ingestion.owed_in_s(v_event.event_id, v_event.account_id, null) is not null then
+                v_known.processed_at := null;
+            end if;
+        end if;
+        if v_known.processed_at is not null then
             return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
         end if;
         v_outcome := 'resumed';
@@ -99,8 +124,8 @@ begin
             select * into v_profile from public.profiles p
             where p.account_id = v_event.account_id and p.igsid = v_event.contact_id;
         end if;
-        v_effects := ingestion.claim_effects(v_event.event_id, v_token, v_lease_s);
-        v_wait := ingestion.owed_in_s(v_event.event_id, v_token);
+        v_effects := ingestion.claim_effects(v_event.event_id, v_event.account_id, v_token, v_lease_s);
+        v_wait := ingestion.owed_in_s(v_event.event_id, v_event.account_id, v_token);
         if v_effects = '[]' and v_wait is not null then
             return jsonb_build_object(
                 'outcome', 'in_progress', 'account_id', v_event.account_id, 'retry_after', v_wait
@@ -116,10 +141,12 @@ begin
             or ingestion.stored_token(v_event.account_id) is not null
         );
     end if;
-    if v_outcome = 'new' and (v_due or v_effects <> '[]') then
-        update public.events e set processed_at = null where e.event_id = v_event.event_id;
-    elsif v_outcome = 'resumed' and not v_due and v_effects = '[]' then
-        update public.events e set processed_at = now() where e.event_id = v_event.event_id;
+    if v_due or v_effects <> '[]' then
+        update public.events e set processed_at = null
+        where e.event_id = v_event.event_id and e.account_id = v_event.account_id and e.processed_at is not null;
+    elsif v_outcome = 'resumed' then
+        update public.events e set processed_at = now()
+        where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
     end if;
 
     return jsonb_build_object(
@@ -132,7 +159,8 @@ begin
         'effects', v_effects,
         'token', case when v_due or v_effects @? '$[*] ? (@.kind != "next_phase")'
             then ingestion.stored_token(v_event.account_id) end,
-        'retry_after', v_wait
+        'retry_after', v_wait,
+        'now', clock_timestamp()
     );
 end;
 $$;

@@ -49,9 +49,13 @@ $$;
 comment on function public.store_dead_letter is 'Keeps what QStash gave up on, one open letter an event; true if the letter is new.';
 
 -- Has the event been processed, by whatever path?
-create function ingestion.is_processed(p_event_id text) returns boolean
+create function ingestion.is_processed(p_event_id text, p_account text) returns boolean
 language sql stable set search_path = ''
-return exists (select from public.events e where e.event_id = p_event_id and e.processed_at is not null);
+return exists (
+    select from public.events e
+    where e.event_id = p_event_id and e.account_id = ingestion.resolve_account(p_account)
+        and e.processed_at is not null
+);
 
 -- Does the filter select the letter? p_filter is {state, ids, code, kind, account, since, until}, all optional. `ids`
 -- are of letters or of events. `account` is either id of an account.
@@ -78,7 +82,7 @@ return (
     select coalesce(
         jsonb_agg(
             case when p_with_content then to_jsonb(page) else to_jsonb(page) - 'event' - 'body' end
-                || jsonb_build_object('is_processed', ingestion.is_processed(page.event_id))
+                || jsonb_build_object('is_processed', ingestion.is_processed(page.event_id, page.account_id))
             order by page.failed_at, page.source_message_id
         ),
         '[]'
@@ -121,7 +125,7 @@ declare
     v_closed integer;
 begin
     update public.dead_letters d set state = 'replayed', closed_at = now()
-    where d.state = 'open' and ingestion.is_processed(d.event_id);
+    where d.state = 'open' and ingestion.is_processed(d.event_id, d.account_id);
     get diagnostics v_closed = row_count;
     return v_closed;
 end;

@@ -10,7 +10,7 @@ create function public.unfinished_events(p_older_than_s integer default 300, p_l
 language sql set search_path = ''
 as $$
     with due as (
-        select e.event_id
+        select e.event_id, e.account_id
         from public.events e
         where e.processed_at is null
             and e.recorded_at < now() - p_older_than_s * interval '1 second'
@@ -20,7 +20,7 @@ as $$
                     case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end
                 )
                 from public.outbox o
-                where o.event_id = e.event_id and o.state in ('planned', 'claimed', 'sending')
+                where o.event_id = e.event_id and o.account_id = e.account_id and o.state in ('planned', 'claimed', 'sending')
             ), '-infinity') <= now()
         order by e.recorded_at, e.event_id
         limit p_limit
@@ -29,7 +29,7 @@ as $$
     taken as (
         update public.events e set
             sweep_after = now() + least(now() - e.recorded_at, interval '1 day')
-        from due where e.event_id = due.event_id
+        from due where e.event_id = due.event_id and e.account_id = due.account_id
         returning e.*
     )
     select coalesce(jsonb_agg(jsonb_build_object(
@@ -93,6 +93,8 @@ as $$
         select o.effect_id
         from public.outbox o
         where o.state = 'unknown' and o.contact_id is not null
+            -- A conversation shows attachments without their kinds, so it settles no guess of one.
+            and not o.mid_guessed
             and o.sending_at between now() - interval '3 days' and now() - p_older_than_s * interval '1 second'
             and coalesce(o.look_after, '-infinity') <= now()
             -- An account whose token is dead cannot ask.
@@ -127,7 +129,8 @@ declare
 begin
     for v_effect in
         select o.* from public.outbox o
-        where o.account_id = p_account_id and o.contact_id = p_contact_id and o.state = 'unknown'
+        where o.account_id = p_account_id and o.contact_id = p_contact_id
+            and o.state = 'unknown' and not o.mid_guessed
         order by o.sending_at, o.effect_id
         for update
     loop
@@ -135,7 +138,7 @@ begin
             select m.mid
             from jsonb_to_recordset(p_messages) m (mid text, text text, at timestamptz)
             where ingestion.looks_like_echo(v_effect.payload, m.text, '[]')
-                and m.at <@ ingestion.echo_window(v_effect.sending_at)
+                and m.at <@ ingestion.echo_window(v_effect)
                 and not exists (
                     select from public.outbox o
                     where o.account_id = p_account_id and o.mid = m.mid and o.kind <> 'next_phase'

@@ -69,7 +69,8 @@ begin
             select * into v_comment from public.comments c
             where c.account_id = p_event.account_id and c.comment_id = p_event.comment_id for update;
         when p_event.kind = 'mention' then
-            select * into v_mention from public.mentions n where n.event_id = p_event.event_id for update;
+            select * into v_mention from public.mentions n
+            where n.event_id = p_event.event_id and n.account_id = p_event.account_id for update;
         else null;
     end case;
     return jsonb_build_array(v_profile, v_message, v_reaction, v_comment, v_mention);
@@ -100,7 +101,8 @@ begin
         where c.account_id = p_before.account_id and c.event_id = p_before.event_id;
     end if;
     if p_before.kind = 'mention' and p_event.kind <> 'mention' then
-        delete from public.mentions n where n.event_id = p_before.event_id;
+        delete from public.mentions n
+        where n.event_id = p_before.event_id and n.account_id = p_before.account_id;
     end if;
 end;
 $$;
@@ -187,7 +189,7 @@ as $$
         comment_id = coalesce(p_event.comment_id, n.comment_id),
         mentioned_at = p_event.occurred_at,
         event_id = p_event.event_id
-    where n.event_id = p_event_id and p_event.kind = 'mention';
+    where n.event_id = p_event_id and n.account_id = p_event.account_id and p_event.kind = 'mention';
 $$;
 
 -- Rewrites the ledger row, if the event is now understood differently: a replay reads the whole archive and mostly
@@ -211,9 +213,9 @@ as $$
             p_event.direction as direction,
             p_event.is_test as is_test,
             case when p_event.kind = 'unknown' then coalesce(p_event.topic, o.topic) end as topic
-        from public.events o where o.event_id = p_event_id
+        from public.events o where o.event_id = p_event_id and o.account_id = p_event.account_id
     ) now_known
-    where e.event_id = p_event_id
+    where e.event_id = p_event_id and e.account_id = p_event.account_id
         and (e.event_id, e.kind, e.contact_id, e.mid, e.direction, e.is_test, e.topic, e.occurred_at)
             is distinct from (
                 p_event.event_id, p_event.kind, now_known.contact_id, now_known.mid,
@@ -238,13 +240,16 @@ begin
         if v_is_merged then
             return false;  -- its other forms may give another id, and they are gone
         end if;
-        if exists (select from public.events e where e.event_id = p_event.event_id) then
+        if exists (
+            select from public.events e
+            where e.event_id = p_event.event_id and e.account_id = p_event.account_id
+        ) then
             -- The ledger has the same event already, under its right id.
-            if exists (select from public.outbox o where o.event_id = v_id) then
+            if exists (select from public.outbox o where o.event_id = v_id and o.account_id = p_event.account_id) then
                 return false;  -- its sends must not be forgotten
             end if;
             perform ingestion.delete_misread_rows(p_before, p_event);
-            delete from public.events e where e.event_id = v_id;
+            delete from public.events e where e.event_id = v_id and e.account_id = p_event.account_id;
             return true;
         end if;
     end if;
@@ -278,28 +283,36 @@ create function public.replay_event(p_event_id text, p_event jsonb, p_dry_run bo
 language plpgsql set search_path = '' set lock_timeout = '500ms'
 as $$
 declare
-    v_event ingestion.event := ingestion.read_event(p_event);
+    v_account text := p_event ->> 'account_id';
+    v_event ingestion.event;
     v_is_erased boolean;
     v_before public.events;
     v_after public.events;
     v_rows jsonb;
     v_outcome text := 'unchanged';
 begin
-    v_event.account_id := (select e.account_id from public.events e where e.event_id = p_event_id);
+    if not exists (select from public.events e where e.event_id = p_event_id and e.account_id = v_account) then
+        v_account := ingestion.resolve_account(v_account);
+    end if;
+    v_event := ingestion.resolve_event(p_event || jsonb_build_object(
+        'raw', (select e.raw from public.events e where e.event_id = p_event_id and e.account_id = v_account)
+    ));
+    v_event.account_id := v_account;
     -- Before any row is locked, in the order of an erasure.
     v_is_erased := ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at);
     select * into v_before from public.events e
-    where e.event_id = p_event_id and e.raw is not null for update;
+    where e.event_id = p_event_id and e.account_id = v_account and e.raw is not null for update;
     if not found then
         return 'missing';
     end if;
     begin
         v_rows := ingestion.lock_affected_rows(v_event);
         if v_is_erased then
-            delete from public.events e where e.event_id = p_event_id;
+            delete from public.events e where e.event_id = p_event_id and e.account_id = v_account;
             v_outcome := 'erased';
         elsif ingestion.reapply_event(v_before, v_event) then
-            select * into v_after from public.events e where e.event_id = v_event.event_id;
+            select * into v_after from public.events e
+            where e.event_id = v_event.event_id and e.account_id = v_account;
             v_outcome := case
                 when v_before.kind <> v_after.kind then 'reclassified'
                 when v_before is distinct from v_after
@@ -329,8 +342,8 @@ declare
     v_letters integer;
 begin
     update public.events e set raw = null
-    where e.event_id in (
-        select due.event_id from public.events due
+    where (e.event_id, e.account_id) in (
+        select due.event_id, due.account_id from public.events due
         where due.raw is not null and due.recorded_at < p_before
         order by due.recorded_at, due.event_id
         limit p_limit

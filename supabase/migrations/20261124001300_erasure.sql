@@ -12,9 +12,9 @@ return case when coalesce(p_account, p_contact) is not null
 end;
 
 -- Returns the digest of one event, for events that do not say when they happened, or to whom.
-create function ingestion.event_digest(p_event_id text) returns bytea
+create function ingestion.event_digest(p_event_id text, p_account text) returns bytea
 language sql immutable strict set search_path = ''
-return sha256(convert_to(quote_literal(p_event_id), 'UTF8'));
+return sha256(convert_to(quote_literal(p_account) || '/' || quote_literal(p_event_id) || '/event', 'UTF8'));
 
 -- Returns the key of the lock under which a person is erased (alone) and their events are recorded (together): an
 -- event is either there when the erasure looks, or finds the digest.
@@ -36,7 +36,7 @@ begin
         select from ingestion.erased_people e
         where e.digest in (
             ingestion.person_digest(p_account, p_contact), ingestion.person_digest(p_account, null),
-            ingestion.person_digest(null, p_contact), ingestion.event_digest(p_event_id)
+            ingestion.person_digest(null, p_contact), ingestion.event_digest(p_event_id, p_account)
         ) and e.erased_at >= p_at
     );
 end;
@@ -66,8 +66,8 @@ as $$
         (2, 'contact', 'events', 'account_id = any ($1) and contact_id is null and mid in (
             select m.mid from public.messages m where m.account_id = any ($1) and m.contact_id = $2
         )'),
-        (3, 'contact', 'events', 'account_id = any ($1) and contact_id is null and event_id in (
-            select c.event_id from public.comments c
+        (3, 'contact', 'events', 'account_id = any ($1) and contact_id is null and (event_id, account_id) in (
+            select c.event_id, c.account_id from public.comments c
             join public.profiles p on p.account_id = c.account_id and p.username = c.username
             where c.account_id = any ($1) and c.contact_id is null and p.igsid = $2
         )'),
@@ -262,16 +262,19 @@ begin
             -- An item without a time of its own has the time of its delivery, and one without a sender names nobody.
             -- Such an event is recognised by its id, for longer than Meta (36 hours) and QStash deliver again.
             execute format(
-                'with gone as (%s returning event_id, contact_id, raw, recorded_at),
+                'with gone as (%s returning event_id, account_id, contact_id, raw, recorded_at),
                 known_again as (
                     insert into ingestion.erased_people (digest, erased_at)
-                    select ingestion.event_digest(event_id), ''infinity'' from gone
+                    select ingestion.event_digest(event_id, account_id), ''infinity'' from gone
                     where (contact_id is null or not raw ? ''timestamp'') and recorded_at > now() - interval ''7 days''
                     on conflict (digest) do nothing
                 )
                 select
                     (select count(*) from gone),
-                    (select count(*) from public.outbox o where o.event_id in (select event_id from gone))',
+                    (
+                        select count(*) from public.outbox o
+                        where (o.event_id, o.account_id) in (select event_id, account_id from gone)
+                    )',
                 v_some
             )
             into v_count, v_with using p_erasure.account_ids, p_erasure.contact_id, v_left;

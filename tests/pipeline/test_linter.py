@@ -95,13 +95,13 @@ def found(world: World, rule: LiteralString, *, after: LiteralString | None = No
 def test_every_foreign_key_has_an_index_that_begins_with_its_columns(world: World) -> None:
     assert found(world, FOREIGN_KEYS_WITHOUT_INDEX) == []
     forgotten = """
-        create table ingestion.forgotten (id int primary key, event_id text references public.events, day date);
-        create index on ingestion.forgotten (day, event_id);
-        create index on ingestion.forgotten (event_id) where day is not null;
+        create table ingestion.forgotten (id int primary key, code text references public.erasures, day date);
+        create index on ingestion.forgotten (day, code);
+        create index on ingestion.forgotten (code) where day is not null;
     """
-    name = "ingestion.forgotten forgotten_event_id_fkey"
+    name = "ingestion.forgotten forgotten_code_fkey"
     assert found(world, FOREIGN_KEYS_WITHOUT_INDEX, after=forgotten) == [name]
-    mended = "create table ingestion.mended (event_id text references public.events, day date, unique (event_id, day));"
+    mended = "create table ingestion.mended (code text references public.erasures, day date, unique (code, day));"
     assert found(world, FOREIGN_KEYS_WITHOUT_INDEX, after=mended) == []
 
 

@@ -217,11 +217,12 @@ def lost_picture(world: World) -> str:
     return str(world.sent()[0]["message_id"])
 
 
-def test_the_echo_of_a_picture_settles_its_send(world: World) -> None:
+def test_the_echo_of_a_picture_is_a_guess_and_stays_one(world: World) -> None:
     mid = lost_picture(world)
     world.deliver(webhook(echo_of_files("image", mid=mid)))
-    assert world.row("select state, mid, mid_guessed from outbox") == {
-        "state": "sent", "mid": mid, "mid_guessed": True,
+    world.deliver(webhook(echo_of_files("image", mid="m_of_an_agent")))
+    assert world.row("select state, mid, mid_guessed, error_code from outbox") == {
+        "state": "unknown", "mid": mid, "mid_guessed": True, "error_code": "attachment_guessed",
     }  # fmt: skip
     assert len(world.sent()) == 1
 
@@ -251,7 +252,7 @@ def test_a_shared_post_is_known_by_its_echo_whatever_instagram_calls_it(world: W
     world.graph_fault("send", "cut_after_accept", times=1)
     world.deliver(webhook(message("hello")))
     world.deliver(webhook(echo_of_files("ig_post", mid=world.sent()[0]["message_id"])))
-    assert outcome(world) == [("sent", None)]
+    assert outcome(world) == [("unknown", "attachment_guessed")]
 
 
 # Whose thread it is.

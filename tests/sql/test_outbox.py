@@ -64,17 +64,25 @@ def effect(**columns: Any) -> Jsonb:
     return Jsonb({"effect_id": "dm:2", "kind": "dm", "account_id": ACCOUNT, "contact_id": PERSON, **columns})
 
 
-def left(world: World, effect_id: str, *, seconds_ago: float, kind: str = "dm", contact: str = PERSON) -> None:
-    """A send that left so long ago."""
+def left(
+    world: World,
+    effect_id: str,
+    *,
+    seconds_ago: float,
+    kind: str = "dm",
+    contact: str = PERSON,
+    waits_for: str | None = None,
+) -> None:
+    """A send that left so long ago, or that waits for a limit and had its slot then."""
     world.db.execute(
         "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at)"
         " values (%s, 'message', %s, 'inbound', 'queue', now(), now())",
         (effect_id, ACCOUNT),
     )
     world.db.execute(
-        "insert into outbox (effect_id, event_id, kind, account_id, contact_id, payload, state, slot_at)"
-        " values (%s, %s, %s, %s, %s, '{}', 'sent', clock_timestamp() - %s * interval '1 s')",
-        (effect_id, effect_id, kind, ACCOUNT, contact, seconds_ago),
+        "insert into outbox (effect_id, event_id, kind, account_id, contact_id, payload, state, waits_for, slot_at)"
+        " values (%s, %s, %s, %s, %s, '{}', %s, %s, clock_timestamp() - %s * interval '1 s')",
+        (effect_id, effect_id, kind, ACCOUNT, contact, "claimed" if waits_for else "sent", waits_for, seconds_ago),
     )
 
 
@@ -95,16 +103,19 @@ LIMITS = {
         ([("a", 3, "dm", "another"), ("b", 4, "dm", "a third")], {}, "account", 6),
         ([("a", 30, "private_reply", "another")], {"kind": "private_reply"}, "private_reply", 30),
         ([("a", 30, "private_reply", "another")], {}, None, 0),
-        # A limit that the send has waited for already is not checked again, nor are those before it.
-        ([("a", 3, "dm", PERSON)], {"waits_for": "thread"}, None, 0),
-        ([("a", 3, "dm", PERSON), ("b", 4, "dm", "a third")], {"waits_for": "thread"}, "account", 6),
+        # Of a limit that the send has waited for, what has left counts again, and what still waits does not.
+        ([("a", 3, "dm", PERSON)], {"waits_for": "thread"}, "thread", 2),
+        ([("a", 3, "dm", PERSON, "thread")], {"waits_for": "thread"}, None, 0),
+        ([("a", 3, "dm", PERSON, "thread")], {}, "thread", 2),
+        ([("a", 3, "dm", "another"), ("b", 4, "dm", "a third")], {"waits_for": "thread"}, "account", 6),
+        ([("a", 30, "private_reply", "x")], {"kind": "private_reply", "waits_for": "account"}, "private_reply", 30),
     ],
 )
 def test_how_long_a_send_waits_and_for_which_limit(
     world: World, sends: list[Any], columns: dict[str, Any], waits_for: str | None, wait_s: float
 ) -> None:
-    for effect_id, seconds_ago, kind, contact in sends:
-        left(world, effect_id, seconds_ago=seconds_ago, kind=kind, contact=contact)
+    for effect_id, seconds_ago, kind, contact, *waiting in sends:
+        left(world, effect_id, seconds_ago=seconds_ago, kind=kind, contact=contact, waits_for=next(iter(waiting), None))
     rows = world.rows(
         "select d.waits_for, extract(epoch from d.slot_at - clock_timestamp())::float as wait_s"
         " from ingestion.send_delay(jsonb_populate_record(null::outbox, %s), %s) d",
