@@ -1,6 +1,7 @@
 """Supabase's gateway: passes `/rest/v1/*` to PostgREST, for the API keys that a hosted project accepts.
 
-Bodies are streamed both ways. `POST /__dev/cut?answers=3` makes the gateway lose the next three answers.
+Bodies are streamed both ways. `POST /__dev/cut?answers=3` makes the gateway lose the next three answers, and with
+`&function=begin_send` those of this SQL function.
 
 Run as `python -m dev.stack.gateway --port N --upstream-port M`.
 """
@@ -57,18 +58,19 @@ class Cuts:
     """How many of PostgREST's next answers the gateway loses. PostgREST has then done what the client asked for."""
 
     left: int = 0
+    function: str = ""
 
     async def ask(self, request: Request) -> Response:
-        """Takes the new count from `answers`; 0 ends the fault."""
+        """Takes the new count from `answers`, and the SQL function whose answers are meant; 0 ends the fault."""
         answers = request.query_params.get("answers", "")
         if not (answers.isascii() and answers.isdigit()):
             return _refusal(400, "answers must be a whole number")
-        self.left = int(answers)
+        self.left, self.function = int(answers), request.query_params.get("function", "")
         return JSONResponse({"message": f"The next {self.left} answers are lost"})
 
-    def take(self) -> bool:
-        """Returns whether the present answer is to be lost."""
-        if self.left == 0:
+    def take(self, path: str) -> bool:
+        """Returns whether the answer to a request of `path` is to be lost."""
+        if self.left == 0 or not path.endswith(f"/rpc/{self.function}" if self.function else ""):
             return False
         self.left -= 1
         return True
@@ -121,7 +123,7 @@ class Gateway:
                 await refusal(scope, receive, send)
                 return
             async with contextlib.aclosing(answer):
-                if self._cuts.take():
+                if self._cuts.take(request.url.path):
                     await answer.aread()
                     await cut(receive)
                 else:

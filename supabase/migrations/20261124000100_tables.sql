@@ -98,6 +98,7 @@ create table public.events (
     processed_at timestamptz,
     sweep_after  timestamptz,
     has_variants boolean not null default false,
+    answerable   boolean not null default false,
     raw          jsonb,
     primary key (event_id, account_id)
 );
@@ -105,6 +106,7 @@ comment on column public.events.event_id is 'What happened, e.g. ig_msg_{mid}. T
 comment on column public.events.processed_at is 'Null: the event is recorded, but a profile, a reply or a next phase is still owed.';
 comment on column public.events.sweep_after is 'The sweeper has taken the event up, and does not again before then. Null: not yet.';
 comment on column public.events.has_variants is 'Meta delivered the event in several forms. raw is the fullest form; the tables have what all forms say.';
+comment on column public.events.answerable is 'One of its forms could be answered by a rule. What was due was planned then, and is not planned again.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
 comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent; null once past retention.';
 create index events_by_mid on public.events (account_id, mid) where mid is not null;

@@ -150,8 +150,7 @@ begin
     if v_event.actor_id is not null then
         v_event.actor_id := ingestion.resolve_account(v_event.actor_id);
     end if;
-    if v_event.contact_id is not null and not v_event.is_self
-        and ingestion.resolve_account(v_event.contact_id) = v_event.account_id then
+    if v_event.contact_id is not null and ingestion.resolve_account(v_event.contact_id) = v_event.account_id then
         v_event := ingestion.seen_from_us(v_event);
     end if;
     return v_event;
@@ -170,12 +169,10 @@ return p_event.kind in ('message', 'postback') and p_event.direction = 'inbound'
     and ingestion.is_about_a_person(p_event);
 
 -- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py).
-create function ingestion.is_answerable(
-    p_kind text, p_direction text, p_contact text, p_standby boolean, p_is_test boolean
-) returns boolean
-language sql immutable parallel safe set search_path = ''
-return p_kind in ('message', 'postback', 'comment') and p_direction = 'inbound' and p_contact is not null
-    and not p_standby and not p_is_test;
+create function ingestion.is_answerable(p_event ingestion.event) returns boolean
+language sql immutable set search_path = ''
+return p_event.kind in ('message', 'postback', 'comment') and p_event.direction = 'inbound'
+    and not p_event.standby and ingestion.is_about_a_person(p_event);
 
 -- How much a telling of a message is to be believed about who wrote: a person as the sender most; then us, as the
 -- sender or by the mark of an echo; least a telling that names nobody.

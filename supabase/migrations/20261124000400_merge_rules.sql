@@ -286,21 +286,22 @@ $$;
 -- messaging, with and without its sender, as a message and as its echo; and a change has only the time of each
 -- notification. A form that differs from the ledger is applied like the first, and merged into the ledger, so it does
 -- not matter which form came first. Meta's items are compared, not what we read in them; past retention there is
--- nothing left to compare. p_known is the row of the ledger, locked. Returns whether the form was a new one.
+-- nothing left to compare. p_known is the row of the ledger, locked.
 create function ingestion.merge_redelivery(
     p_event ingestion.event, p_known public.events, p_app_id text
-) returns boolean
+) returns void
 language plpgsql set search_path = ''
 as $$
 declare
     v_seen ingestion.event := p_event;
     v_rank integer := ingestion.sender_rank(p_event.direction, p_event.contact_id);
     v_known_rank integer := ingestion.sender_rank(p_known.direction, p_known.contact_id);
+    v_answerable boolean := p_known.answerable or ingestion.is_answerable(p_event);
 begin
     if p_known.raw is null
-        or (p_known.raw, p_known.via_standby, p_known.occurred_at)
-            = (p_event.raw, p_event.standby, p_event.occurred_at) then
-        return false;
+        or (p_known.raw, p_known.via_standby, p_known.occurred_at, p_known.answerable)
+            = (p_event.raw, p_event.standby, p_event.occurred_at, v_answerable) then
+        return;
     end if;
     if p_event.is_message and v_rank < v_known_rank then
         v_seen.direction := p_known.direction;  -- the echo of a person's message is no message of ours
@@ -325,6 +326,7 @@ begin
             e.direction, e.contact_id, p_event.direction, p_event.contact_id, e.direction, p_event.direction
         ),
         via_standby = e.via_standby and p_event.standby,
+        answerable = v_answerable,
         is_test = e.is_test or p_event.is_test,
         topic = least(e.topic, p_event.topic),
         occurred_at = least(e.occurred_at, p_event.occurred_at),
@@ -336,6 +338,5 @@ begin
         end
     where e.event_id = p_event.event_id and e.account_id = p_event.account_id;
     perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
-    return true;
 end;
 $$;

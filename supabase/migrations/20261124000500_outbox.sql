@@ -135,9 +135,7 @@ begin
         v_obstacle := null;
         if ingestion.is_send(v_effect ->> 'kind') then
             -- The worker knows one id of our account. The other id shows here that we wrote this ourselves.
-            continue when not ingestion.is_answerable(
-                p_event.kind, p_event.direction, p_event.contact_id, p_event.standby, p_event.is_test
-            );
+            continue when not ingestion.is_answerable(p_event);
             -- Meta allows one private reply a comment, whatever p_reply_match says.
             continue when v_answered and (p_reply_match = 'first' or v_effect ->> 'kind' = 'private_reply');
             continue when ingestion.resolve_account(v_effect ->> 'rule_account_id') <> p_event.account_id;

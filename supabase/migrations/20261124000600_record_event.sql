@@ -52,6 +52,7 @@ declare
     v_effects jsonb := '[]';
     v_wait double precision;
     v_app_id text := coalesce(p_options ->> 'app_id', '');
+    v_answerable boolean := ingestion.is_answerable(v_event);
     v_reply_match text := coalesce(p_options ->> 'reply_match', 'first');
     v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
 begin
@@ -74,11 +75,12 @@ begin
     -- Nearly every event owes nothing. So the row is written as processed, and reopened below if the event owes.
     insert into public.events (
         event_id, account_id, kind, contact_id, mid, direction, via, via_standby, is_test, topic,
-        occurred_at, received_at, processed_at, raw
+        occurred_at, received_at, processed_at, answerable, raw
     )
     values (
         v_event.event_id, v_event.account_id, v_event.kind, v_event.contact_id, v_event.mid, v_event.direction, p_via,
-        v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(), v_event.raw
+        v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(),
+        v_answerable, v_event.raw
     )
     on conflict (event_id, account_id) do nothing;
 
@@ -102,14 +104,8 @@ begin
         where e.event_id = v_event.event_id and e.account_id = v_event.account_id for update;
         -- A form that can be answered, of an event that could not be so far: what is due is planned now, and only now.
         -- A rule that was added later does not answer an old message.
-        if ingestion.merge_redelivery(v_event, v_known, v_app_id)
-            and jsonb_array_length(p_effects) > 0
-            and ingestion.is_answerable(
-                v_event.kind, v_event.direction, v_event.contact_id, v_event.standby, v_event.is_test
-            )
-            and not ingestion.is_answerable(
-                v_known.kind, v_known.direction, v_known.contact_id, v_known.via_standby, v_known.is_test
-            ) then
+        perform ingestion.merge_redelivery(v_event, v_known, v_app_id);
+        if v_answerable and not v_known.answerable and v_known.raw is not null then
             perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
             if ingestion.owed_in_s(v_event.event_id, v_event.account_id, null) is not null then

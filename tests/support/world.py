@@ -35,7 +35,7 @@ VIEWS = ("conversations", "conversation_messages", "unhandled_events")
 BOOKKEEPING = (
     "recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at", "sending_at", "failed_at",
     "first_recorded_at", "last_recorded_at", "state_changed_at", "created_at", "sweep_after", "not_before", "slot_at",
-    "lease_token", "lease_until", "via", "attempts", "refusals", "has_variants",
+    "lease_token", "lease_until", "left_at", "via", "attempts", "refusals", "has_variants",
 )  # fmt: skip
 """Columns that tell when, by which channel and in how many attempts we did our work, and nothing of what Meta said."""
 
@@ -156,6 +156,11 @@ class World:
         finally:
             self._qstash("faults", before)
 
+    def lose_answers(self, function: str, answers: int) -> None:
+        """The gateway loses the next answers of an SQL function; the database has done what was asked."""
+        url = f"{self.stack.supabase_url}/__dev/cut"
+        self.standins.post(url, params={"answers": answers, "function": function}).raise_for_status()
+
     def graph_fault(self, endpoint: str, fault: str, **more: Any) -> None:
         """Graph's next answers (see `dev/graph/faults.py`)."""
         self._graph("faults", {"endpoint": endpoint, "fault": fault, **more})
@@ -181,6 +186,7 @@ class World:
     def reset(self) -> None:
         """Nothing queued, nothing stored, no fault anywhere."""
         self._graph("reset", {})
+        self.lose_answers("", 0)
         self._qstash("faults", {"publish": "ok", "delivery": {}})
         self.cancel_deliveries()
         self._qstash("reset", {})
