@@ -111,18 +111,24 @@ return (
     from (select coalesce(p_item -> p_side, p_item -> 'value' -> p_side) as side) s
 );
 
--- Corrects an event in which the other side turned out to be our account under its other id: who wrote is then us, and
--- the person is whoever else the item names.
-create function ingestion.seen_from_us(p_event ingestion.event) returns ingestion.event
+-- Recognises our account in an event under its other id, p_other_id: who wrote may then be us, and the person is whoever
+-- else the item names.
+create function ingestion.seen_from_us(p_event ingestion.event, p_other_id text) returns ingestion.event
 language plpgsql stable set search_path = ''
 as $$
 declare
     v_event ingestion.event := p_event;
     v_sender text := ingestion.party(p_event.raw, 'sender');
     v_recipient text := ingestion.party(p_event.raw, 'recipient');
-    v_by_us boolean := coalesce(ingestion.resolve_account(v_sender) = p_event.account_id, false);
-    v_to_us boolean := coalesce(ingestion.resolve_account(v_recipient) = p_event.account_id, false);
+    v_by_us boolean := coalesce(v_sender in (p_event.account_id, p_other_id), false);
+    v_to_us boolean := coalesce(v_recipient in (p_event.account_id, p_other_id), false);
 begin
+    if p_event.actor_id = p_other_id then
+        v_event.actor_id := p_event.account_id;
+    end if;
+    if not coalesce(p_event.contact_id in (p_event.account_id, p_other_id), false) then
+        return v_event;
+    end if;
     if p_event.kind = 'comment' then
         v_event.contact_id := p_event.account_id;
         v_event.is_self := true;
@@ -136,23 +142,6 @@ begin
         when v_by_us then v_recipient
         else v_sender
     end;
-    return v_event;
-end;
-$$;
-
--- Reads the JSON of an event, and recognises our account in it under either of its ids.
-create function ingestion.resolve_event(p_json jsonb) returns ingestion.event
-language plpgsql stable set search_path = ''
-as $$
-declare
-    v_event ingestion.event := ingestion.read_event(p_json);
-begin
-    if v_event.actor_id is not null then
-        v_event.actor_id := ingestion.resolve_account(v_event.actor_id);
-    end if;
-    if v_event.contact_id is not null and ingestion.resolve_account(v_event.contact_id) = v_event.account_id then
-        v_event := ingestion.seen_from_us(v_event);
-    end if;
     return v_event;
 end;
 $$;

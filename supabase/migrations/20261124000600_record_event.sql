@@ -39,7 +39,7 @@ create function public.record_event(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_event ingestion.event := ingestion.resolve_event(p_event);
+    v_event ingestion.event := ingestion.read_event(p_event);
     v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
     v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
     v_max_age_s integer := (p_options ->> 'profile_max_age_s')::integer;
@@ -52,7 +52,7 @@ declare
     v_effects jsonb := '[]';
     v_wait double precision;
     v_app_id text := coalesce(p_options ->> 'app_id', '');
-    v_answerable boolean := ingestion.is_answerable(v_event);
+    v_answerable boolean;
     v_reply_match text := coalesce(p_options ->> 'reply_match', 'first');
     v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
 begin
@@ -61,13 +61,19 @@ begin
     end if;
     select * into v_account from public.accounts a where a.account_id = v_event.account_id;
     v_account_state := coalesce(v_account.state, 'active');
-    -- The event may have come before its account was known under both ids.
-    update public.events e set account_id = v_event.account_id
-    where e.event_id = v_event.event_id and e.account_id = v_account.app_scoped_id
-        and not exists (
-            select from public.events k
-            where k.event_id = v_event.event_id and k.account_id = v_event.account_id
-        );
+    if v_account.app_scoped_id in (v_event.contact_id, v_event.actor_id) or v_event.contact_id = v_event.account_id then
+        v_event := ingestion.seen_from_us(v_event, v_account.app_scoped_id);
+    end if;
+    v_answerable := ingestion.is_answerable(v_event);
+    if v_account.app_scoped_id is not null then
+        -- The event may have come before its account was known under both ids.
+        update public.events e set account_id = v_event.account_id
+        where e.event_id = v_event.event_id and e.account_id = v_account.app_scoped_id
+            and not exists (
+                select from public.events k
+                where k.event_id = v_event.event_id and k.account_id = v_event.account_id
+            );
+    end if;
     if ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at) then
         return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
     end if;

@@ -294,10 +294,13 @@ begin
     if not exists (select from public.events e where e.event_id = p_event_id and e.account_id = v_account) then
         v_account := ingestion.resolve_account(v_account);
     end if;
-    v_event := ingestion.resolve_event(p_event || jsonb_build_object(
+    v_event := ingestion.read_event(p_event || jsonb_build_object(
         'raw', (select e.raw from public.events e where e.event_id = p_event_id and e.account_id = v_account)
     ));
     v_event.account_id := v_account;
+    v_event := ingestion.seen_from_us(
+        v_event, (select a.app_scoped_id from public.accounts a where a.account_id = v_account)
+    );
     -- Before any row is locked, in the order of an erasure.
     v_is_erased := ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at);
     select * into v_before from public.events e
