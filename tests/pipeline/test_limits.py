@@ -1,6 +1,7 @@
 """How fast replies leave: below Meta's limits, each in its turn, and later rather than never."""
 
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from dev.stack import Stack
@@ -137,6 +140,56 @@ def test_workers_at_the_same_moment_never_share_a_turn(world: World) -> None:
     moments = [row["slot_at"] for row in world.rows("select slot_at from outbox order by slot_at")]
     gaps = [(later - earlier).total_seconds() for earlier, later in zip(moments, moments[5:], strict=False)]
     assert min(gaps) >= 1, "six sends within a second"
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("new"), st.sampled_from(("dm", "private_reply", "private_reply")), st.integers(0, 3)),
+    st.tuples(st.just("new"), st.sampled_from(("dm", "private_reply", "private_reply")), st.integers(0, 3)),
+    st.tuples(st.just("ask"), st.integers(0, 30), st.just(0)),
+    st.tuples(st.just("ask"), st.integers(0, 30), st.just(0)),
+    st.tuples(st.just("later"), st.sampled_from((0.3, 1.1, 3.0, 1800.0, 3601.0)), st.just(0)),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(steps=st.lists(STEPS, min_size=20, max_size=60))
+def test_whatever_waits_and_in_whatever_order_it_asks_again_no_window_has_too_many(
+    world: World, steps: list[tuple[str, Any, Any]]
+) -> None:
+    """Slots are promises: many may fall due together. What leaves is bounded all the same."""
+    world.db.execute("truncate events, profiles, outbox")
+    effects: list[tuple[tuple[str, uuid.UUID], str, str]] = []
+    departures: list[tuple[float, str, str]] = []
+    gone: set[str] = set()
+    clock_s, started_s = 0.0, time.monotonic()
+
+    def ask(index: int) -> None:
+        effect, kind, contact = effects[index]
+        world.db.execute("update outbox set state = 'claimed', lease_token = %s where effect_id = %s", effect[::-1])
+        if begin(world.db, effect, patience_s=0)["go"]:
+            gone.add(effect[0])
+            departures.append((clock_s + time.monotonic() - started_s, kind, contact))
+
+    for what, first, second in steps:
+        if what == "new":
+            contact = f"600123456789012{second}"
+            effects.append((claimed(world, kind=first, contact=contact), first, contact))
+            ask(len(effects) - 1)
+        elif what == "ask" and (waiting := [n for n, (effect, *_) in enumerate(effects) if effect[0] not in gone]):
+            ask(waiting[first % len(waiting)])
+        elif what == "later":
+            clock_s += first
+            world.db.execute("update outbox set slot_at = slot_at - %s * interval '1 second'", (first,))
+    by_scope = {
+        "account": [at for at, _, _ in departures],
+        "private_reply": [at for at, kind, _ in departures if kind == "private_reply"],
+        **{contact: [at for at, _, to in departures if to == contact] for contact in {to for _, _, to in departures}},
+    }
+    for scope, moments in by_scope.items():
+        limit = LIMITS.get(scope, LIMITS["thread"])
+        count, window_s = int(limit["count"]), limit["window_s"]
+        for earlier, later in zip(moments, moments[count:], strict=False):
+            assert later - earlier >= window_s - 0.05, scope
 
 
 def test_the_limits_of_python_are_what_the_database_reads(world: World) -> None:
