@@ -16,7 +16,7 @@ FIRST_PAUSE_S = 0.2
 
 
 async def with_retries(call: Callable[[], Awaitable[T]]) -> T:
-    """Returns what `call` returns. Repeats it while its error is retryable. Raises its last error.
+    """Returns what `call` returns. Repeats it while its error passes by itself. Raises its last error.
 
     The pauses are 3 s in all, or as long as the error asks for.
     """
@@ -25,8 +25,8 @@ async def with_retries(call: Callable[[], Awaitable[T]]) -> T:
             return await call()
         except Exception as error:
             verdict = classify(error)
-            if not verdict.retryable:
-                raise
+            if not verdict.retryable or verdict.is_outage:
+                raise  # a wrong key stays wrong while a command waits
             await asyncio.sleep(verdict.retry_after or FIRST_PAUSE_S * 2 ** (attempt - 1))
     return await call()
 

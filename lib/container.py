@@ -102,7 +102,7 @@ class Container:
         """Our accounts and their stored tokens."""
         from lib.accounts.store import AccountStore  # noqa: PLC0415
 
-        return AccountStore(self.database)
+        return AccountStore(self.database, self.settings)
 
     @cached_property
     def erasures(self) -> "ErasureStore":

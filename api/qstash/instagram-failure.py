@@ -15,15 +15,19 @@ FINISH_WITHIN_S = 25.0
 
 
 async def keep(request: Request) -> Response:
-    """200 once the dead letter is stored, or was stored before; 401 for a wrong signature."""
+    """200 once the dead letter is stored, or was stored before; 489 only for a body that is no callback; else again."""
     services, deadline = container(), Deadline.after(FINISH_WITHIN_S)
     delivery = await authenticated(request, services.settings, path=FAILURE_PATH, deadline=deadline)
     try:
         letter = read_failure(delivery.body)
+    except Exception as error:
+        return delivery.failed(error)
+    try:
         async with deadline.enforced():
             is_new = await services.dead_letters.store(letter)
     except Exception as error:
-        return delivery.failed(error)
+        # The letter is all that is left of its event. So no fault ends it.
+        return delivery.failed(error, may_stop=False)
     status = "stored" if is_new else "duplicate"
     delivery.done("Dead letter stored", outcome=status, level="error", **what_failed(letter))
     return json_response(200, {"status": status})

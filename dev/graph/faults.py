@@ -30,6 +30,7 @@ class Fault(StrEnum):
     RATE_LIMIT_THREAD = "rate_limit_thread"
     OUTSIDE_WINDOW = "outside_window"
     EXPIRED_TOKEN = "expired_token"
+    PERMISSION_MISSING = "permission_missing"
     NO_CONSENT = "no_consent"
     USER_GONE = "user_gone"
     FIELD_REFUSED = "field_refused"
@@ -55,6 +56,7 @@ REFUSES: Mapping[Fault, Refusal] = {
     Fault.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
     Fault.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
     Fault.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
+    Fault.PERMISSION_MISSING: refusals.PERMISSION_MISSING,
     Fault.NO_CONSENT: refusals.NO_CONSENT,
     Fault.USER_GONE: refusals.USER_GONE,
 }

@@ -1,7 +1,7 @@
 """Supabase's gateway: passes `/rest/v1/*` to PostgREST, for the API keys that a hosted project accepts.
 
-Bodies are streamed both ways. `POST /__dev/cut?answers=3` makes the gateway lose the next three answers, and with
-`&function=begin_send` those of this SQL function.
+Bodies are streamed both ways. `POST /__dev/fault` with `{"times": 3}` makes the gateway lose the next three answers;
+`Fault` says what else can go wrong.
 
 Run as `python -m dev.stack.gateway --port N --upstream-port M`.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import uvicorn
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
@@ -25,7 +26,7 @@ from dev.stack import keys
 from dev.stack.ports import HOST
 
 PREFIX = "/rest/v1"
-CUT = "/__dev/cut"
+FAULT = "/__dev/fault"
 # PostgREST's server closes connections that were idle for 30 s, so the gateway must give them up earlier.
 UPSTREAM_IDLE_S = 20.0
 # As long as Supabase's own gateway (Kong) keeps an idle connection. A client that reuses one must not find it closed.
@@ -53,27 +54,47 @@ DOWN = _refusal(503, "PostgREST does not accept connections")
 LOST = _refusal(502, "PostgREST closed the connection before it answered")
 
 
-@dataclass
-class Cuts:
-    """How many of PostgREST's next answers the gateway loses. PostgREST has then done what the client asked for."""
+class Fault(BaseModel):
+    """What goes wrong with the next `times` requests: of one SQL function, or of any.
 
-    left: int = 0
+    Without a `status` PostgREST does what the client asked for, and the answer is lost. With one the gateway answers by
+    itself, as a proxy does that is in trouble, and PostgREST is not asked.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    times: int = Field(default=0, ge=0)
     function: str = ""
+    status: int | None = Field(default=None, ge=200, le=599)
+    body: str = ""
+    content_type: str = "application/json"
 
-    async def ask(self, request: Request) -> Response:
-        """Takes the new count from `answers`, and the SQL function whose answers are meant; 0 ends the fault."""
-        answers = request.query_params.get("answers", "")
-        if not (answers.isascii() and answers.isdigit()):
-            return _refusal(400, "answers must be a whole number")
-        self.left, self.function = int(answers), request.query_params.get("function", "")
-        return JSONResponse({"message": f"The next {self.left} answers are lost"})
+    def is_of(self, path: str) -> bool:
+        """Returns whether the fault is of a request to `path`."""
+        return self.times > 0 and (not self.function or path.endswith(f"/rpc/{self.function}"))
 
-    def take(self, path: str) -> bool:
-        """Returns whether the answer to a request of `path` is to be lost."""
-        if self.left == 0 or not path.endswith(f"/rpc/{self.function}" if self.function else ""):
-            return False
-        self.left -= 1
-        return True
+
+@dataclass
+class Faults:
+    """The fault that is set, for as many requests as are left of it."""
+
+    fault: Fault = field(default_factory=Fault)
+
+    async def set(self, request: Request) -> Response:
+        """Takes a new fault from the body."""
+        try:
+            self.fault = Fault.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _refusal(400, str(error))
+        return JSONResponse({"message": f"The next {self.fault.times} requests fail"})
+
+    def take(self, path: str) -> Fault | None:
+        """Returns the fault of a request to `path`, or None."""
+        fault = self.fault
+        if not fault.is_of(path):
+            return None
+        self.fault = fault.model_copy(update={"times": fault.times - 1})
+        return fault
 
 
 @dataclass
@@ -101,9 +122,9 @@ class Connections:
 class Gateway:
     """The ASGI application behind `/rest/v1`."""
 
-    def __init__(self, upstream_port: int, cuts: Cuts) -> None:
+    def __init__(self, upstream_port: int, faults: Faults) -> None:
         self._postgrest = Connections(httpx.URL(f"http://{HOST}:{upstream_port}"))
-        self._cuts = cuts
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with PostgREST's answer, or with a refusal of the gateway's own.
@@ -111,6 +132,10 @@ class Gateway:
         If PostgREST or the client breaks off, the answer stays unfinished. uvicorn then closes the connection.
         """
         request = Request(scope, receive)
+        fault = self._faults.take(request.url.path)
+        if fault is not None and fault.status is not None:
+            await Response(fault.body, fault.status, media_type=fault.content_type)(scope, receive, send)
+            return
         headers = forwarded_headers(request.headers)
         if isinstance(headers, Response):
             await headers(scope, receive, send)
@@ -123,7 +148,7 @@ class Gateway:
                 await refusal(scope, receive, send)
                 return
             async with contextlib.aclosing(answer):
-                if self._cuts.take(request.url.path):
+                if fault is not None:
                     await answer.aread()
                     await cut(receive)
                 else:
@@ -176,10 +201,10 @@ async def _no_route(_request: Request, _error: Exception) -> Response:
 
 def create_app(upstream_port: int) -> Starlette:
     """Returns the gateway before the PostgREST on `upstream_port`."""
-    cuts = Cuts()
-    gateway = Gateway(upstream_port, cuts)
+    faults = Faults()
+    gateway = Gateway(upstream_port, faults)
     routes = [
-        Route(CUT, cuts.ask, methods=["POST"]),
+        Route(FAULT, faults.set, methods=["POST"]),
         Route(PREFIX, gateway),
         Route(PREFIX + "/{path:path}", gateway),
     ]

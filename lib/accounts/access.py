@@ -3,6 +3,7 @@
 The functions take the stored token and the settings, and do no I/O.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -80,6 +81,16 @@ def env_token_for(settings: Settings) -> str | None:
     account that authorised it, and the token must not be paired with the id of another account.
     """
     return settings.instagram_account_id if settings.instagram_access_token else None
+
+
+def env_token_digest(settings: Settings) -> str | None:
+    """Returns a name for `INSTAGRAM_ACCESS_TOKEN` that does not tell the token, or None if it is not set.
+
+    Instances with an old and a new token may run side by side. The database has to tell the two apart: the old one's
+    failure must not stop the new one.
+    """
+    token = settings.instagram_access_token
+    return hashlib.sha256(token.encode()).hexdigest()[:16] if token else None
 
 
 def credentials(account_id: str, token: str, flavour: LoginFlavour, settings: Settings) -> Credentials:

@@ -1,9 +1,10 @@
 """Our accounts and their encrypted tokens in the database: calls the functions of `…_accounts.sql`."""
 
-from lib.accounts.access import Account, AccountToken
+from lib.accounts.access import Account, AccountToken, env_token_digest
 from lib.accounts.tokens import StoredToken
 from lib.core import log
 from lib.core.model import Model
+from lib.core.settings import Settings
 from lib.database import Database, read_answer
 from lib.errors.verdict import Verdict
 
@@ -30,8 +31,9 @@ class ExpiringToken(Model):
 class AccountStore:
     """The calls. Raises the errors of `Database.rpc`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
+        self._settings = settings
 
     async def save(self, account: Account, *, ciphertext: str, life_days: int | None) -> None:
         """Adds an account, or gives it a new token. The token expires in `life_days` days, or never if that is None."""
@@ -83,7 +85,8 @@ class AccountStore:
     async def stop(self, account_id: str, verdict: Verdict, *, failed: StoredToken | None) -> None:
         """Stops the sends of an account if `verdict`, on a call with its token `failed`, says so.
 
-        `failed` is None for the environment's token. Nothing changes if the account has another token by now.
+        `failed` is None for the environment's token. Nothing changes if the account has another token by now. That the
+        environment's token is dead stops only those who have the same one.
         """
         if verdict.account_state is None:
             return
@@ -94,6 +97,7 @@ class AccountStore:
                 "p_state": verdict.account_state,
                 "p_code": verdict.code,
                 "p_ciphertext": failed.ciphertext if failed is not None else None,
+                "p_env_token": env_token_digest(self._settings),
             },
         )
         if was_stopped:

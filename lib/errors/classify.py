@@ -2,31 +2,35 @@
 
 Every function imports this module, so it loads no client library: their errors are known by name (`tables.py`).
 
-The codes of a verdict. A code never changes its meaning:
+The codes of a verdict. A code never changes its meaning. An outage is a fault of ours and of no event: it is retried,
+and what waits for it stays planned. (A call to Meta that failed so is not repeated as it is: the same token, or the
+same app, would be refused again.)
 
 | code | kind |
 |---|---|
 | `invalid_payload`, `body_too_large`, `client_disconnected`, `wrong_signature` | permanent |
-| `bad_configuration`, `token_unreadable` | permanent: a person has to change a setting |
+| `bad_configuration`, `token_unreadable` | outage: a person has to change a setting |
 | `deadline_exceeded`, `in_progress`, `send_delayed`, `cancelled` | retryable |
 | `timeout`, `pool_exhausted`, `connection_failed`, `io_failed`, `unreadable_answer` | retryable |
 | `http_unavailable`, `http_rate_limited` | retryable |
-| `http_refused` | permanent |
+| `http_refused` | outage |
 | `qstash_unavailable`, `qstash_rate_limited`, `qstash_rejected` | retryable |
-| `qstash_refused` | permanent |
+| `qstash_refused` | outage; 413: permanent |
 | `database_unavailable`, `database_rate_limited`, `database_overloaded`, `database_timeout` | retryable |
-| `database_conflict`, `database_schema_stale`, `database_read_only`, `database_fault` | retryable |
-| `database_refused`, `database_invalid_data`, `database_constraint`, `database_limit` | permanent |
-| `database_statement_refused`, `database_request_refused`, `database_raised` | permanent |
+| `database_conflict`, `database_fault` | retryable |
+| `database_schema_stale`, `database_read_only` | outage |
+| `database_statement_refused`, `database_request_refused`, `database_raised` | outage |
+| `database_refused` | outage; 413: permanent |
+| `database_invalid_data`, `database_constraint`, `database_limit` | permanent |
 | `graph_rate_limited`, `graph_private_reply_limited` | retryable |
 | `graph_unavailable`, `graph_timeout`, `graph_connection_failed` | retryable; for a send: outcome unknown |
 | `graph_already_sent` | already done |
-| `graph_token_invalid`, `graph_session_invalid` | permanent; the account needs its owner's log-in |
+| `graph_token_invalid`, `graph_session_invalid` | outage: the account needs its owner's log-in |
 | `graph_account_restricted`, `graph_app_blocked`, `graph_access_disabled`, `graph_policy_block` | permanent; stop |
 | `graph_refused`, `graph_invalid_parameter`, `graph_object_not_visible`, `graph_outside_window` | permanent |
 | `graph_no_such_person`, `graph_person_unavailable`, `graph_consent_missing`, `graph_thread_gone` | permanent |
-| `graph_already_replied`, `graph_comment_gone`, `graph_terms_not_accepted` | permanent |
-| `graph_permission_missing`, `graph_capability_missing` | permanent |
+| `graph_already_replied`, `graph_comment_gone` | permanent |
+| `graph_permission_missing`, `graph_capability_missing`, `graph_terms_not_accepted` | outage |
 | `unknown_error` | retryable |
 """
 
@@ -45,7 +49,7 @@ from lib.errors.exceptions import (
 )
 from lib.errors.retry_after import delay_in, delay_s, delay_until_s, whole_number
 from lib.errors.tables import BY_CLASS, BY_GATEWAY_WORDS, BY_NAME, of_database, of_status
-from lib.errors.verdict import UNKNOWN, Verdict, never, retry
+from lib.errors.verdict import UNKNOWN, Verdict, never, outage, retry
 
 FailedSendEnd: TypeAlias = Literal["sent", "failed", "unknown", "planned"]
 """`planned`: the send certainly did not leave, and is tried again."""
@@ -77,6 +81,8 @@ def end_of_failed_send(error: Exception, verdict: Verdict) -> FailedSendEnd:
         return "sent"
     if verdict.outcome_unknown:
         return "unknown"
+    if verdict.is_outage:
+        return "planned"
     if not verdict.retryable:
         return "failed"
     # An error from elsewhere than Meta's API says nothing about the message.
@@ -124,7 +130,7 @@ def _of_invalid_payload(error: InvalidPayload) -> Verdict:
 
 
 def _of_bad_configuration(error: BadConfiguration) -> Verdict:
-    return never("bad_configuration", " ".join(error.problems.values()), status=500)
+    return outage("bad_configuration", " ".join(error.problems.values()))
 
 
 def _of_in_progress(error: InProgress) -> Verdict:

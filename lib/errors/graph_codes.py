@@ -11,9 +11,11 @@ from typing import Final, Literal, TypeAlias
 
 from lib.errors.verdict import UNKNOWN, AccountState, Verdict
 
-Kind: TypeAlias = Literal["refused", "limited", "passing", "ambiguous", "stopped", "needs_reauth", "done"]
+Kind: TypeAlias = Literal["refused", "limited", "passing", "ambiguous", "ours", "stopped", "needs_reauth", "done"]
 """refused: not done, and it never will be. limited, passing: not done; try later. ambiguous: it may have been done.
-stopped, needs_reauth: not done, and no other send of the account will be done. done: done, in spite of the error.
+ours: not done, until a person mends the app. needs_reauth: not done, until the owner logs in again. stopped: not done,
+and no other send of the account will be done: that is Meta's decision about the account, for a person to look at, and
+sends must not wait for it. done: done, in spite of the error.
 """
 
 _NO_CONSENT = 230
@@ -25,6 +27,7 @@ _STATUS: Final[Mapping[Kind, int]] = {
     "limited": 429,
     "passing": 503,
     "ambiguous": 502,
+    "ours": 403,
     "stopped": 403,
     "needs_reauth": 401,
     "done": 200,
@@ -44,7 +47,7 @@ class Meaning:
 _LIMITED = Meaning("limited", "graph_rate_limited", "Meta's rate limit is reached")
 _UNAVAILABLE = Meaning("ambiguous", "graph_unavailable", "Meta could not answer")
 _TRANSIENT = Meaning("passing", "graph_unavailable", "Meta says that it passes")
-_PERMISSION = Meaning("refused", "graph_permission_missing", "the app lacks a permission, or is not live")
+_PERMISSION = Meaning("ours", "graph_permission_missing", "the app lacks a permission, or is not live")
 _WINDOW = Meaning("refused", "graph_outside_window", "the person's last message is more than 24 hours ago")
 _NOBODY = Meaning("refused", "graph_no_such_person", "no person of that id, or not for this account")
 _UNAVAILABLE_PERSON = Meaning("refused", "graph_person_unavailable", "the person does not receive messages now")
@@ -60,7 +63,7 @@ _REFUSED = Meaning("refused", "graph_refused", "Meta refused the call")
 BY_SUBCODE: Final[Mapping[tuple[int, int], Meaning]] = {
     (1, 1357046): Meaning("done", "graph_already_sent", "Meta sent the message, and answered with an error"),
     (2, 1545133): Meaning("passing", "graph_unavailable", "Meta's messaging is away"),
-    (2, 2018344): Meaning("refused", "graph_terms_not_accepted", "the page has terms of Meta's to accept"),
+    (2, 2018344): Meaning("ours", "graph_terms_not_accepted", "the page has terms of Meta's to accept"),
     (10, 1893063): Meaning("stopped", "graph_account_restricted", "Meta keeps the account from sending for a time"),
     (10, 2018278): _WINDOW,
     (100, 33): Meaning("refused", "graph_object_not_visible", "the object is not there, or not for us to see"),
@@ -80,7 +83,7 @@ OF_INSTAGRAM: Final[Mapping[int, Meaning]] = {
 
 BY_CODE: Final[Mapping[int, Meaning]] = {
     **dict.fromkeys((1, 2), _UNAVAILABLE),
-    3: Meaning("refused", "graph_capability_missing", "the app lacks a capability"),
+    3: Meaning("ours", "graph_capability_missing", "the app lacks a capability"),
     **dict.fromkeys((4, 17, 32, 341, 613, 80002, 80006), _LIMITED),
     10: _PERMISSION,
     100: _PARAMETER,
@@ -140,7 +143,7 @@ def of_graph_transport(kind: object, *, may_be_done: bool) -> Verdict:
 def _meaning(code: int | None, subcode: int | None, status: int | None, *, is_transient: bool) -> Meaning | None:
     listed = _listed(code, subcode)
     # Meta's `is_transient` outweighs a refusal, but not a stop of the account or a message that was sent.
-    if is_transient and listed is not None and listed.kind == "refused":
+    if is_transient and listed is not None and listed.kind in ("refused", "ours"):
         return _TRANSIENT
     if listed is not None:
         return listed
@@ -174,6 +177,7 @@ def _verdict(meaning: Meaning, code: int | None, subcode: int | None, retry_afte
         meaning.code,
         meaning.message + _numbers(code, subcode),
         retry_after=retry_after if retryable else None,
+        is_outage=meaning.kind in ("ours", "needs_reauth"),
         account_state=_STATES.get(meaning.kind),
         already_done=meaning.kind == "done",
         status=_STATUS[meaning.kind],

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from lib.errors.exceptions import BadJson, BodyTooLarge, DeadlineExceeded, TokenUnreadable, UnreadableAnswer
 from lib.errors.retry_after import whole_number
-from lib.errors.verdict import UNKNOWN, Verdict, never, retry
+from lib.errors.verdict import MEND_S, MINUTE_S, UNKNOWN, Verdict, never, outage, retry
 
 _TIMEOUT = retry("timeout", "no answer in time", status=504)
 _POOL = retry("pool_exhausted", "no connection was free in time", status=503)
@@ -19,13 +19,13 @@ _CONNECTION = retry("connection_failed", "the connection failed", status=502)
 _CANCELLED = retry("cancelled", "the work was called off before its end", status=503)
 _UNREADABLE = retry("unreadable_answer", "the answer could not be read", status=502)
 _INVALID = never("invalid_payload", "a body is not what it should be")
-_MISCONFIGURED = never("bad_configuration", "a setting holds what a client can not work with", status=500)
+_MISCONFIGURED = outage("bad_configuration", "a setting holds what a client can not work with")
 
 BY_CLASS: Final[Mapping[type, Verdict]] = {
     BadJson: _INVALID,
     BodyTooLarge: never("body_too_large", "the body is over the limit", status=413),
     DeadlineExceeded: retry("deadline_exceeded", "our own time ran out", status=504),
-    TokenUnreadable: never("token_unreadable", "a stored access token can not be decrypted", status=500),
+    TokenUnreadable: outage("token_unreadable", "a stored access token can not be decrypted"),
     UnreadableAnswer: _UNREADABLE,
 }
 """Our own errors, by their class."""
@@ -61,7 +61,11 @@ Source = Literal["http", "qstash", "database"]
 
 
 def of_status(status: int | None, source: Source, *, retry_after: float | None = None) -> Verdict:
-    """Returns the verdict on an HTTP `status` from `source`. 408 and 425 are the 4xx that pass with time."""
+    """Returns the verdict on an HTTP `status` from `source`. 408 and 425 are the 4xx that pass with time.
+
+    Of the other 4xx only 413 may be the event's: it is too large. The rest says that the way is wrong: a key, an
+    address, a route, a proxy's own page.
+    """
     if status is None or not 400 <= status <= 599:
         return UNKNOWN
     if status == 429:
@@ -69,7 +73,11 @@ def of_status(status: int | None, source: Source, *, retry_after: float | None =
     if status in (408, 425) or status >= 500:
         message = f"answered HTTP {status}"
         return retry(f"{source}_unavailable", message, status=status, retry_after=retry_after)
-    return never(f"{source}_refused", f"answered HTTP {status}", status=status)
+    if status == 413:
+        return never(f"{source}_refused", f"answered HTTP {status}", status=status)
+    # At Supabase such an answer without a code of PostgREST's own comes from a gateway, and often passes.
+    after_s = MINUTE_S if source == "database" else MEND_S
+    return outage(f"{source}_refused", f"answered HTTP {status}", status=status, retry_after=retry_after or after_s)
 
 
 _AWAY = retry("database_unavailable", "the database can not be reached", status=503)
@@ -77,16 +85,21 @@ _OVERLOADED = retry("database_overloaded", "the database has no room for more", 
 _SLOW = retry("database_timeout", "the database called a statement off", status=504)
 _CONFLICT = retry("database_conflict", "another transaction was in the way", status=503)
 _UNDONE = replace(_CONFLICT, repeat_at_once=True)
-_STALE = retry("database_schema_stale", "PostgREST does not know the schema yet", status=503)
-_READ_ONLY = retry("database_read_only", "the database takes no writes", status=503)
+_STALE = outage("database_schema_stale", "PostgREST does not know the schema yet", retry_after=10.0)
+_READ_ONLY = outage("database_read_only", "the database takes no writes", retry_after=MINUTE_S)
 _FAULT = retry("database_fault", "the database met an error of its own", status=500)
 _DATA = never("database_invalid_data", "the database does not take the data")
 _CONSTRAINT = never("database_constraint", "the data breaks a rule of the database")
-_STATEMENT = never("database_statement_refused", "the database does not take the statement: a migration is missing?")
-_RAISED = never("database_raised", "a function of the database refused")
+_STATEMENT = outage("database_statement_refused", "the database does not take the statement: a migration is missing?")
+_RAISED = outage("database_raised", "a function of the database refused: a trigger of your own?")
 _TOO_COMPLEX = never("database_limit", "the data is too large or too complex for the database")
-_REQUEST = never("database_request_refused", "PostgREST does not take the request")
-_KEY = never("bad_configuration", "the database refuses SUPABASE_SERVICE_ROLE_KEY or its role", status=500)
+_REQUEST = outage("database_request_refused", "PostgREST does not take the request")
+_KEY = outage("bad_configuration", "the database refuses SUPABASE_SERVICE_ROLE_KEY or its role")
+# For an `sb_secret_…` key Supabase's gateway makes a JWT that lives for seconds, and now and then PostgREST refuses it:
+# "JWT issued at future". The same request works a second later.
+_JWT = outage(
+    "bad_configuration", "PostgREST refuses the JWT of SUPABASE_SERVICE_ROLE_KEY, for now or for good", retry_after=10.0
+)
 
 BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
     # SQLSTATE (PostgreSQL, "PostgreSQL Error Codes"), by its longest beginning that is listed
@@ -95,6 +108,7 @@ BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
     "0P": _KEY,
     "21": _STATEMENT,
     "22": _DATA,
+    "22023": _STATEMENT,  # invalid_parameter_value: our own functions raise it for a call of another version
     "23": _CONSTRAINT,
     "25006": _READ_ONLY,  # a standby after a failover, or Supabase with a full disk
     "25P03": _SLOW,
@@ -127,7 +141,7 @@ BY_DATABASE_CODE: Final[Mapping[str, Verdict]] = {
     "PGRST203": _REQUEST,
     "PGRST204": _STALE,
     "PGRST205": _STALE,
-    "PGRST30": _KEY,
+    "PGRST30": _JWT,
     "PGRSTX": _FAULT,
 }
 

@@ -29,6 +29,9 @@ SEND_TIMEOUT_S = 10.0
 SHORTEST_SEND_S = 1.0
 """With less time than this no send begins: a send that is cut off could never be repeated."""
 
+MEND_WAIT_S = 900.0
+"""How long an effect waits for a person to mend a token, a permission or a setting."""
+
 PERMIT_WITHIN_S = 4.0
 """The permit to send is asked for again and again for so long, if the database does not answer."""
 
@@ -76,8 +79,9 @@ class Sender:
             await self._begin(attempt, effect, message, limits=None)
             return EffectResult()
         if isinstance(access, NoAccess):
-            await self._finish(attempt, effect, "failed", code=access.code)
-            return EffectResult()
+            # A setting is missing or wrong. The reply waits for it, as long as its window is open.
+            await self._finish(attempt, effect, "planned", code=access.code, retry_after_s=MEND_WAIT_S, never_left=True)
+            return EffectResult(error=SendDelayed(MEND_WAIT_S))
         if _spare_s(attempt) <= 0:
             await self._finish(attempt, effect, "planned", code="deadline_exceeded")
             return EffectResult(error=DeadlineExceeded())
@@ -128,7 +132,7 @@ class Sender:
                         patience_s=min(PATIENCE_S, _spare_s(attempt)),
                     )
             except Exception as error:
-                if window.left_s() <= ASK_AGAIN_S or not classify(error).retryable:
+                if window.left_s() <= ASK_AGAIN_S or not _may_pass_soon(error):
                     raise
                 await asyncio.sleep(ASK_AGAIN_S)
                 continue
@@ -167,7 +171,10 @@ class Sender:
         end = end_of_failed_send(error, verdict)
         retry_after = verdict.retry_after
         comes_back: Exception = error
-        if retry_after is None and (
+        if verdict.is_outage:
+            # Meta's answer is final for this token or this app, and not for the event.
+            retry_after, comes_back = MEND_WAIT_S, SendDelayed(MEND_WAIT_S)
+        elif retry_after is None and (
             pause_s := hold_s(self._graph.usage(access.account_id).values(), now_s=time.monotonic())
         ):
             # Meta refused for the rate and named no time: the percentages say how long to wait.
@@ -185,8 +192,11 @@ class Sender:
         except Exception as error:
             verdict = classify(error)
             end: EffectEnd = "planned" if verdict.retryable else "failed"
-            await self._finish(attempt, effect, end, code=verdict.code, retry_after_s=verdict.retry_after)
-            return EffectResult(error=error if verdict.retryable else None)
+            wait_s = MEND_WAIT_S if verdict.is_outage else verdict.retry_after
+            await self._finish(attempt, effect, end, code=verdict.code, retry_after_s=wait_s)
+            if end == "failed":
+                return EffectResult()
+            return EffectResult(error=SendDelayed(wait_s) if wait_s else error)
         return EffectResult(published_as=published.message_id)
 
     async def _finish(
@@ -214,7 +224,7 @@ class Sender:
                 )
                 break
             except Exception as error:
-                if attempt.deadline.left_s() <= ASK_AGAIN_S or not classify(error).retryable:
+                if attempt.deadline.left_s() <= ASK_AGAIN_S or not _may_pass_soon(error):
                     raise
                 await asyncio.sleep(ASK_AGAIN_S)
         _log.info("Effect finished", effect_id=effect.effect_id, kind=effect.kind, state=state, code=code)
@@ -225,6 +235,11 @@ def recipient_of(event: Event) -> dict[str, str]:
     if isinstance(event, Comment):
         return {"comment_id": event.comment_id}
     return {"id": event.contact_id or ""}
+
+
+def _may_pass_soon(error: Exception) -> bool:
+    verdict = classify(error)
+    return verdict.retryable and not verdict.is_outage
 
 
 def _clock(attempt: Attempt) -> DatabaseClock:

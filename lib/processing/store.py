@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from lib.accounts.access import env_token_for
+from lib.accounts.access import env_token_digest, env_token_for
 from lib.accounts.tokens import StoredToken
 from lib.core.model import Model
 from lib.core.settings import Settings
@@ -107,6 +107,7 @@ class EventStore:
                     "reply_match": self._settings.reply_match,
                     "profile_max_age_s": self._settings.profile_max_age_s,
                     "env_token_for": env_token_for(self._settings),
+                    "env_token": env_token_digest(self._settings),
                     "app_id": self._settings.meta_app_id,
                     "rules_version": rules_version,
                 },
@@ -139,6 +140,7 @@ class EventStore:
                 "p_lease_s": lease_s,
                 "p_options": {
                     "not_after": not_after.isoformat(),
+                    "env_token": env_token_digest(self._settings),
                     **({"dry_run": True} if limits is None else {"limits": asdict(limits), "patience_s": patience_s}),
                 },
             },

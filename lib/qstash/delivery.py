@@ -12,7 +12,7 @@ from lib.core.deadline import Deadline
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.errors.exceptions import InvalidPayload
-from lib.errors.verdict import Verdict
+from lib.errors.verdict import Verdict, outage
 from lib.qstash.signature import verify_qstash
 from lib.web.responses import Refused, json_response, read_body, retry_after, verdict_body
 
@@ -35,12 +35,15 @@ class Delivery:
         say = _log.info if level == "info" else _log.error
         say(message, **self._fields(outcome, code), **more)
 
-    def failed(self, error: Exception, *, event_id: str | None = None) -> Response:
+    def failed(self, error: Exception, *, event_id: str | None = None, may_stop: bool = True) -> Response:
         """Returns the answer to an attempt that raised `error`, and writes its one log line.
 
-        489 stops QStash. Any other status makes QStash deliver the message again.
+        489 stops QStash. Any other status makes QStash deliver the message again. Without `may_stop` the message is
+        always delivered again: it was read, and nothing that happens after that is its own fault.
         """
         verdict = classify(error)
+        if not may_stop and not verdict.retryable:
+            verdict = outage(verdict.code, verdict.message)
         path = error.path if isinstance(error, InvalidPayload) else None
         fields = self._fields(verdict.kind, verdict.code)
         if verdict.code == "unknown_error":

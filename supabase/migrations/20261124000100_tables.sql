@@ -60,10 +60,12 @@ create table public.accounts (
     state            ingestion.account_state not null default 'active',
     state_code       text,
     state_changed_at timestamptz,
+    dead_env_tokens  text[] not null default '{}',
     created_at       timestamptz not null default now()
 );
 comment on column public.accounts.account_id is 'The professional account id, as in entry.id of a webhook.';
 comment on column public.accounts.app_scoped_id is 'The other id of the account, which some payloads carry: with Instagram Login the app-scoped one, with Facebook Login the Page''s.';
+comment on column public.accounts.dead_env_tokens is 'Digests of INSTAGRAM_ACCESS_TOKENs that Meta refused. A caller with another one may send.';
 comment on column public.accounts.state_code is 'Why it is not active: the code of an error, deauthorized, being_erased.';
 
 -- The access tokens of our accounts, encrypted (lib/accounts/tokens.py): no key is in the database.

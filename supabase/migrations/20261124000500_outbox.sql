@@ -72,6 +72,19 @@ return case
     ) < now() - ingestion.reply_window() then 'outside_window'
 end;
 
+-- Does an obstacle pass when a person mends it? A send then waits, as long as its window is open. A dead token is such an
+-- obstacle. It is none if the owner removed the app: that is a decision.
+create function ingestion.passes(p_obstacle text, p_account text) returns boolean
+language sql stable set search_path = ''
+return p_obstacle = 'account_needs_reauth' and not exists (
+    select from public.accounts a where a.account_id = p_account and a.state_code = 'deauthorized'
+);
+
+-- How long a send waits for a person to mend something, before it is tried again.
+create function ingestion.mend_wait() returns interval
+language sql immutable parallel safe set search_path = ''
+return interval '15 minutes';
+
 -- Did the rule answer this person less than its cooldown ago?
 create function ingestion.is_cooling_down(
     p_account text, p_contact text, p_rule bigint, p_cooldown_s integer
@@ -129,6 +142,7 @@ as $$
 declare
     v_effect jsonb;
     v_obstacle text;
+    v_waits boolean;
     v_answered boolean := false;
 begin
     for v_effect in select e.value from jsonb_array_elements(p_effects) with ordinality e order by e.ordinality loop
@@ -150,9 +164,10 @@ begin
                 v_effect ->> 'kind', p_event.account_id, p_event.contact_id, p_event.mid, p_event.occurred_at
             );
         end if;
+        v_waits := coalesce(ingestion.passes(v_obstacle, p_event.account_id), false);
         insert into public.outbox (
             effect_id, event_id, kind, account_id, contact_id, rule_id, payload, state, error_code, finished_at,
-            planned_at
+            not_before, planned_at
         )
         values (
             ingestion.effect_id(p_event, v_effect),
@@ -160,9 +175,10 @@ begin
             (v_effect ->> 'rule_id')::bigint,
             case when v_effect ->> 'kind' = 'next_phase'
                 then ingestion.next_phase_payload(p_event, v_effect -> 'payload') else v_effect -> 'payload' end,
-            case when v_obstacle is null then 'planned' else 'skipped' end,
+            case when v_obstacle is null or v_waits then 'planned' else 'skipped' end,
             v_obstacle,
-            case when v_obstacle is not null then now() end,
+            case when v_obstacle is not null and not v_waits then now() end,
+            case when v_waits then now() + ingestion.mend_wait() end,
             clock_timestamp()  -- the best effect has the earliest time, and is claimed first
         )
         on conflict (effect_id) do nothing;
@@ -466,7 +482,8 @@ $$;
 -- Begin and finish.
 
 -- The last step before a message leaves. p_message is the message as it will be sent; an echo is compared with it.
--- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {dry_run}, {not_after}.
+-- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {dry_run}, {not_after},
+-- {env_token} (see ingestion.env_token_obstacle).
 -- Returns {go, code, retry_after, kept}:
 --   go           the message may leave, and is marked `sending`. To ask again with the same token changes nothing: the
 --                caller that lost the first answer may go
@@ -510,12 +527,24 @@ begin
     end if;
     select * into v_event from public.events e
     where e.event_id = v_effect.event_id and e.account_id = v_effect.account_id;
+    -- A statement of its own: it may make the account active, and the next one has to see that.
+    v_obstacle := ingestion.env_token_obstacle(v_effect.account_id, p_options ->> 'env_token');
     v_obstacle := coalesce(
         ingestion.send_obstacle(
             v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
         ),
+        v_obstacle,
         case when (p_options ->> 'dry_run')::boolean then 'dry_run' end
     );
+    if ingestion.passes(v_obstacle, v_effect.account_id) then
+        update public.outbox o set
+            state = 'planned', error_code = v_obstacle, not_before = clock_timestamp() + ingestion.mend_wait(),
+            lease_token = null, lease_until = null, slot_at = null, waits_for = null
+        where o.effect_id = p_effect_id;
+        return jsonb_build_object(
+            'go', false, 'code', v_obstacle, 'retry_after', extract(epoch from ingestion.mend_wait())
+        );
+    end if;
     if v_obstacle is not null then
         update public.outbox o set
             state = 'skipped', error_code = v_obstacle, finished_at = now(), payload = p_message,
@@ -554,6 +583,19 @@ begin
 end;
 $$;
 comment on function public.begin_send is 'Marks an effect as sending before its message leaves; only the holder of the lease may.';
+
+-- Is it too late to send this?
+create function ingestion.is_window_closed(p_effect public.outbox) returns boolean
+language sql stable set search_path = ''
+return (
+    select case p_effect.kind
+        when 'private_reply' then e.occurred_at < now() - ingestion.private_reply_window()
+        else coalesce(p.last_inbound_at, '-infinity') < now() - ingestion.reply_window()
+    end
+    from public.events e
+    left join public.profiles p on p.account_id = p_effect.account_id and p.igsid = p_effect.contact_id
+    where e.event_id = p_effect.event_id and e.account_id = p_effect.account_id
+);
 
 -- Writes a message that we sent, until its echo comes and overrules it.
 create function ingestion.write_sent_message(p_effect public.outbox, p_mid text) returns void
@@ -627,6 +669,13 @@ begin
     where o.effect_id = p_effect_id;
     if v_echo is not null then
         return jsonb_build_object('state', ingestion.settle_send(v_effect, v_echo, p_is_guess => true));
+    end if;
+    if p_state = 'planned' and ingestion.is_send(v_effect.kind) and ingestion.is_window_closed(v_effect) then
+        -- A send that never gets as far as its permit must not wait for ever.
+        update public.outbox o set
+            state = 'skipped', error_code = 'outside_window', finished_at = now(), not_before = null
+        where o.effect_id = p_effect_id;
+        return jsonb_build_object('state', 'skipped');
     end if;
     if p_state = 'sent' and p_mid is not null then
         perform ingestion.write_sent_message(v_effect, p_mid);

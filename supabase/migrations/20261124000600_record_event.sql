@@ -60,7 +60,7 @@ begin
         return v_rules;
     end if;
     select * into v_account from public.accounts a where a.account_id = v_event.account_id;
-    v_account_state := coalesce(v_account.state, 'active');
+    v_account_state := ingestion.state_for(v_account, p_options ->> 'env_token');
     if v_account.app_scoped_id in (v_event.contact_id, v_event.actor_id) or v_event.contact_id = v_event.account_id then
         v_event := ingestion.seen_from_us(v_event, v_account.app_scoped_id);
     end if;
@@ -102,6 +102,7 @@ begin
             perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
             v_effects := ingestion.claim_effects(v_event.event_id, v_event.account_id, v_token, v_lease_s);
+            v_wait := ingestion.owed_in_s(v_event.event_id, v_event.account_id, v_token);
         end if;
     else
         -- The event's row is locked before the message and the effects, as in finish_event: else a deadlock could
@@ -143,7 +144,7 @@ begin
             or ingestion.stored_token(v_event.account_id) is not null
         );
     end if;
-    if v_due or v_effects <> '[]' then
+    if v_due or v_effects <> '[]' or v_wait is not null then
         update public.events e set processed_at = null
         where e.event_id = v_event.event_id and e.account_id = v_event.account_id and e.processed_at is not null;
     elsif v_outcome = 'resumed' then
@@ -151,6 +152,9 @@ begin
         where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
     end if;
 
+    if v_effects = '[]' and not v_due and v_wait is not null then
+        v_outcome := 'in_progress';
+    end if;
     return jsonb_build_object(
         'outcome', v_outcome,
         'account_id', v_event.account_id,

@@ -142,6 +142,39 @@ end;
 $$;
 comment on function public.replace_token is 'Compare and set: the refreshed token, or the same one under a newer key.';
 
+-- Returns the state of an account for a caller whose own token has the digest p_env_token. An account that only a dead
+-- token of the environment has stopped goes on with another one.
+create function ingestion.state_for(p_account public.accounts, p_env_token text) returns text
+language plpgsql set search_path = ''
+as $$
+begin
+    if p_account.dead_env_tokens = '{}' or p_account.account_id is null then
+        return coalesce(p_account.state, 'active');
+    end if;
+    if exists (select from public.account_tokens t where t.account_id = p_account.account_id) then
+        return p_account.state;
+    end if;
+    if p_env_token = any (p_account.dead_env_tokens) then
+        return case p_account.state when 'active' then 'needs_reauth' else p_account.state end;
+    end if;
+    if p_account.state = 'needs_reauth' and p_env_token is not null
+        and p_account.state_code is distinct from 'deauthorized' then
+        perform public.mark_account(p_account.account_id, 'active');
+        return 'active';
+    end if;
+    return p_account.state;
+end;
+$$;
+
+-- Returns account_needs_reauth if the caller's own token is known to be dead, or null.
+create function ingestion.env_token_obstacle(p_account text, p_env_token text) returns text
+language sql set search_path = ''
+as $$
+    select 'account_needs_reauth'
+    from public.accounts a
+    where a.account_id = p_account and ingestion.state_for(a, p_env_token) = 'needs_reauth';
+$$;
+
 -- Sets the state of an account.
 create function public.mark_account(p_account_id text, p_state text, p_code text default null) returns void
 language sql set search_path = ''
@@ -154,20 +187,28 @@ as $$
 $$;
 comment on function public.mark_account is 'Sets the state of one account; an unknown account gets a row.';
 
--- Like mark_account, after a call failed with the token p_ciphertext (null: the environment's). Returns false, and
--- changes nothing, if the account has another token by now.
-create function public.stop_account(p_account_id text, p_state text, p_code text, p_ciphertext text) returns boolean
+-- Like mark_account, after a call failed with the token p_ciphertext (null: the environment's, of the digest
+-- p_env_token). Returns false, and changes nothing, if the account has another token by now. A token of the environment
+-- that is known to be dead changes nothing again: an old instance must not stop those that have the new token.
+create function public.stop_account(
+    p_account_id text, p_state text, p_code text, p_ciphertext text, p_env_token text default null
+) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
     v_account text := ingestion.resolve_account(p_account_id);
+    v_is_env_token boolean := p_ciphertext is null and p_env_token is not null and p_state = 'needs_reauth';
     v_stored text;
 begin
     select t.ciphertext into v_stored from public.account_tokens t where t.account_id = v_account for share;
-    if v_stored is distinct from p_ciphertext then
+    if v_stored is distinct from p_ciphertext or (v_is_env_token and exists (
+        select from public.accounts a where a.account_id = v_account and p_env_token = any (a.dead_env_tokens)
+    )) then
         return false;
     end if;
     perform public.mark_account(v_account, p_state, p_code);
+    update public.accounts a set dead_env_tokens = (array[p_env_token] || a.dead_env_tokens)[:10]
+    where a.account_id = v_account and v_is_env_token;
     return true;
 end;
 $$;

@@ -13,7 +13,7 @@ import psycopg
 
 from dev.qstash.deduplication import WINDOW_S
 from dev.stack import Stack
-from dev.stack.gateway import CUT
+from dev.stack.gateway import FAULT
 from tests.chaos.schedule import Fault
 
 IN_FLIGHT_WITHIN_S = 0.5
@@ -106,8 +106,7 @@ class Faults:
         self._cut(int(fault.kind.wish["answers"]))
 
     def _cut(self, answers: int) -> None:
-        url = f"{self._stack.supabase_url}{CUT}?answers={answers}"
-        self._http.post(url).raise_for_status()
+        self._http.post(f"{self._stack.supabase_url}{FAULT}", json={"times": answers}).raise_for_status()
 
     # The stand-ins.
 

@@ -85,11 +85,12 @@ def test_without_a_token_messages_are_stored_and_meta_is_not_called(world: World
         for account_id in (SECOND, FIRST):
             world.deliver(message_to(account_id, "price"), base_url=base_url)
         _, checks = health(world, base_url)
-    assert outcomes(world) == [(SECOND, "failed", "no_access_token"), (FIRST, "sent", None)]
+    assert outcomes(world) == [(SECOND, "planned", "no_access_token"), (FIRST, "sent", None)]
     assert set(callers(world, "profile") + callers(world, "send")) == {FIRST}
     profiles = world.rows("select account_id, state from profiles order by account_id")
     assert [(row["account_id"], row["state"]) for row in profiles] == [(FIRST, "complete"), (SECOND, "pending")]
-    assert world.rows("select 1 from events where processed_at is null") == []
+    # The reply waits for a token.
+    assert world.rows("select account_id from events where processed_at is null") == [{"account_id": SECOND}]
     assert [account["account_id"] for account in checks["graph"]["detail"]["accounts"]] == [FIRST]
 
 
@@ -100,7 +101,7 @@ def test_the_environments_token_is_for_its_own_account_alone(world: World) -> No
         world.deliver(message_to(SECOND, "price"), base_url=base_url)
         assert world.graph_calls() == []
         world.deliver(message_to(other_id(FIRST), "price"), base_url=base_url)
-    assert outcomes(world) == [(SECOND, "failed", "no_access_token"), (FIRST, "sent", None)]
+    assert outcomes(world) == [(SECOND, "planned", "no_access_token"), (FIRST, "sent", None)]
     assert set(callers(world, "profile") + callers(world, "send")) == {FIRST}
 
 
@@ -176,14 +177,14 @@ def test_a_token_near_its_end_shows_in_health(world: World) -> None:
     assert checks["postgres"]["detail"]["tokens_expiring"] == [{"account_id": SECOND, "days_left": 4}]
 
 
-def test_a_token_no_key_opens_fails_the_sends_and_nothing_else(world: World) -> None:
+def test_a_token_no_key_opens_holds_up_its_own_sends_and_nothing_else(world: World) -> None:
     connect(world, FIRST)
     with world.stack.functions({"TOKEN_ENCRYPTION_KEY": ANOTHER_KEY}) as base_url:
         world.deliver(message_to(FIRST, "price"), base_url=base_url)
         world.deliver(webhook(message("price")), base_url=base_url)  # the account of the environment's token
         status, checks = health(world, base_url)
-    assert [(state, code) for _, state, code in outcomes(world)] == [("failed", "token_unreadable"), ("sent", None)]
-    assert world.rows("select 1 from events where processed_at is null") == []
+    assert [(state, code) for _, state, code in outcomes(world)] == [("planned", "token_unreadable"), ("sent", None)]
+    assert world.rows("select account_id from events where processed_at is null") == [{"account_id": FIRST}]
     assert world.row("select state from profiles where account_id = %s", FIRST)["state"] == "pending"
     assert state_of(world, FIRST) == ("active", None)
     assert status == 503
@@ -196,7 +197,7 @@ def test_a_token_moved_to_another_accounts_row_is_not_used(world: World) -> None
     moved = ciphertext_of(world, SECOND)
     world.db.execute("update account_tokens set ciphertext = %s where account_id = %s", (moved, FIRST))
     world.deliver(message_to(FIRST, "price"))
-    assert outcomes(world) == [(FIRST, "failed", "token_unreadable")]
+    assert outcomes(world) == [(FIRST, "planned", "token_unreadable")]
     assert world.graph_calls() == []
     _, checks = health(world)
     assert checks["tokens"]["detail"]["unreadable"] == [FIRST]

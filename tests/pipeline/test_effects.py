@@ -95,7 +95,7 @@ def test_a_reply_whose_answer_was_cut_is_never_repeated_and_its_echo_settles_it(
     assert len(world.sent()) == 1
 
 
-def test_an_expired_token_stops_the_sends_of_the_account_and_shows_in_health(world: World) -> None:
+def test_an_expired_token_stops_the_sends_of_the_account_until_it_is_renewed(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     world.deliver(webhook(message("hello")))
     world.graph_fault("send", "expired_token", times=1)
@@ -104,7 +104,11 @@ def test_an_expired_token_stops_the_sends_of_the_account_and_shows_in_health(wor
     assert account["state"] == "needs_reauth"
     world.deliver(webhook(message("price again")))
     assert world.sent() == []
-    assert [row["state"] for row in world.rows("select state from outbox order by planned_at")] == ["failed", "skipped"]
+    rows = world.rows("select state, error_code from outbox order by planned_at")
+    assert [(row["state"], row["error_code"]) for row in rows] == [
+        ("planned", "graph_token_invalid"),
+        ("planned", "account_needs_reauth"),
+    ]
     assert world.count("messages") == 3
 
 

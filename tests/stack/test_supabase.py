@@ -10,7 +10,7 @@ import pytest
 from supabase.lib.client_options import SyncClientOptions
 
 from dev.stack import Stack, keys
-from dev.stack.gateway import CUT
+from dev.stack.gateway import FAULT
 from supabase import Client, create_client
 
 
@@ -122,13 +122,26 @@ def test_the_gateway_says_502_when_postgrest_ends_during_a_request(rest: httpx.C
 
 def test_an_answer_that_is_cut_is_lost_and_its_request_has_happened(rest: httpx.Client, stack: Stack) -> None:
     headers = key(stack.service_role_key)
-    assert rest.post(CUT, params={"answers": "many"}).status_code == 400
-    rest.post(CUT, params={"answers": 2}).raise_for_status()
+    assert rest.post(FAULT, json={"times": "many"}).status_code == 400
+    rest.post(FAULT, json={"times": 2}).raise_for_status()
     for number in (3, 4):
         with pytest.raises(httpx.RemoteProtocolError):
             rest.post("/rest/v1/private_notes", json={"id": number}, headers=headers)
     written = rest.get("/rest/v1/private_notes?id=in.(3,4)&order=id", headers=headers)
     assert written.json() == [{"id": 3}, {"id": 4}]
+
+
+def test_an_answer_of_the_gateway_itself_comes_as_often_as_asked_and_nothing_happens(
+    rest: httpx.Client, stack: Stack
+) -> None:
+    headers = key(stack.service_role_key)
+    page = {"times": 1, "function": "record_event", "status": 403, "body": "<html>", "content_type": "text/html"}
+    rest.post(FAULT, json=page).raise_for_status()
+    assert rest.get("/rest/v1/private_notes?limit=0", headers=headers).status_code == 200
+    refused = rest.post("/rest/v1/rpc/record_event", json={}, headers=headers)
+    assert (refused.status_code, refused.text) == (403, "<html>")
+    assert refused.headers["content-type"].startswith("text/html")
+    assert rest.post("/rest/v1/rpc/record_event", json={}, headers=headers).status_code == 404
 
 
 def test_a_killed_database_comes_back_with_its_data(rest: httpx.Client, stack: Stack) -> None:

@@ -158,8 +158,11 @@ class World:
 
     def lose_answers(self, function: str, answers: int) -> None:
         """The gateway loses the next answers of an SQL function; the database has done what was asked."""
-        url = f"{self.stack.supabase_url}/__dev/cut"
-        self.standins.post(url, params={"answers": answers, "function": function}).raise_for_status()
+        self.gateway_fault(function=function, times=answers)
+
+    def gateway_fault(self, **fault: Any) -> None:
+        """What goes wrong in front of the database (see `dev/stack/gateway.py`)."""
+        self.standins.post(f"{self.stack.supabase_url}/__dev/fault", json=fault).raise_for_status()
 
     def graph_fault(self, endpoint: str, fault: str, **more: Any) -> None:
         """Graph's next answers (see `dev/graph/faults.py`)."""
@@ -186,7 +189,7 @@ class World:
     def reset(self) -> None:
         """Nothing queued, nothing stored, no fault anywhere."""
         self._graph("reset", {})
-        self.lose_answers("", 0)
+        self.gateway_fault(times=0)
         self._qstash("faults", {"publish": "ok", "delivery": {}})
         self.cancel_deliveries()
         self._qstash("reset", {})

@@ -44,6 +44,7 @@ from lib.errors.exceptions import (
     InvalidPayload,
     QueueRejected,
     SendDelayed,
+    TokenUnreadable,
     UnreadableAnswer,
 )
 from lib.errors.graph_codes import BY_CODE, BY_SUBCODE
@@ -61,8 +62,8 @@ DAY_S = 86_400
 
 # Graph: facts of Meta's error pages, a row each.
 
-REFUSED, RETRY, UNCLEAR, STOP, REAUTH, DONE = "refused", "retry", "unclear", "stop", "reauth", "done"
-"""How a *send* ends. unclear: retried when it was a read."""
+REFUSED, RETRY, UNCLEAR, OURS, STOP, REAUTH, DONE = "refused", "retry", "unclear", "ours", "stop", "reauth", "done"
+"""How a *send* ends. unclear: retried when it was a read. ours, reauth: it waits until a person mends something."""
 
 GRAPH_ROWS: list[tuple[int | None, int | None, int, str]] = [
     (1, None, 500, UNCLEAR),
@@ -73,14 +74,14 @@ GRAPH_ROWS: list[tuple[int | None, int | None, int, str]] = [
     (2, None, 500, UNCLEAR),
     (2, None, 400, UNCLEAR),
     (2, 1545133, 500, RETRY),
-    (2, 2018344, 400, REFUSED),
-    (3, None, 400, REFUSED),
+    (2, 2018344, 400, OURS),
+    (3, None, 400, OURS),
     *((code, None, 400, RETRY) for code in (4, 17, 32, 341, 613, 80002, 80006)),
     (4, None, 403, RETRY),
     (4, None, 500, RETRY),
     (613, 2534040, 400, RETRY),
-    (10, None, 400, REFUSED),
-    (10, None, 500, REFUSED),
+    (10, None, 400, OURS),
+    (10, None, 500, OURS),
     (10, 2534022, 400, REFUSED),
     (10, 2018278, 400, REFUSED),
     (10, 1893063, 400, STOP),
@@ -103,7 +104,8 @@ GRAPH_ROWS: list[tuple[int | None, int | None, int, str]] = [
     *((190, subcode, 400, REAUTH) for subcode in (458, 459, 460, 463, 467)),
     (190, 9999999, 400, REAUTH),
     (102, None, 400, REAUTH),
-    *((code, None, 403, REFUSED) for code in (200, 201, 210, 230, 299)),
+    *((code, None, 403, OURS) for code in (200, 201, 210, 299)),
+    (230, None, 403, REFUSED),
     (200, 2534041, 403, STOP),
     (368, None, 400, STOP),
     (551, None, 400, REFUSED),
@@ -132,10 +134,11 @@ def answered(code: object, subcode: object, status: int = 400, *, is_send: bool,
 
 
 def ending(verdict: Verdict) -> str:
-    """The one of the six endings that `verdict` is, which must be no other as well."""
+    """The one of the seven endings that `verdict` is, which must be no other as well."""
     shown = {
         RETRY: verdict.retryable,
         UNCLEAR: verdict.outcome_unknown,
+        OURS: verdict.is_outage and not verdict.account_stop,
         STOP: verdict.account_state == "stopped",
         REAUTH: verdict.account_state == "needs_reauth",
         DONE: verdict.already_done,
@@ -337,10 +340,12 @@ RETRYABLE_DATABASE = [
     *("PGRST000", "PGRST001", "PGRST002", "PGRST003", "PGRST202", "PGRST205", "PGRST200", "PGRST204", "PGRSTX00"),
 ]
 PERMANENT_DATABASE = [
-    *("22000", "22001", "22023", "22P02", "22P05", "23000", "23502", "23503", "23505", "23514", "21000"),
-    *("42000", "42501", "42601", "42703", "42883", "42P01", "P0001", "P0002", "P0004", "54000", "54001"),
+    *("22000", "22001", "22P02", "22P05", "23000", "23502", "23503", "23505", "23514", "54000", "54001"),
+]
+OUTAGES_OF_THE_DATABASE = [
+    *("21000", "22023", "25006", "42000", "42501", "42601", "42703", "42883", "42P01", "P0001", "P0002", "P0004"),
     *("28000", "28P01", "3F000", "0P000", "0LP01"),
-    *("PGRST100", "PGRST102", "PGRST116", "PGRST121", "PGRST201", "PGRST203"),
+    *("PGRST100", "PGRST102", "PGRST116", "PGRST121", "PGRST201", "PGRST202", "PGRST203", "PGRST205"),
     *("PGRST300", "PGRST301", "PGRST302", "PGRST303"),
 ]
 UNFORESEEN_DATABASE = ["00000", "0A000", "55000", "39000", "PGRST999", "PGRST", "2200", "220011", "22 00", "22p02", ""]
@@ -348,7 +353,7 @@ UNFORESEEN_DATABASE = ["00000", "0A000", "55000", "39000", "PGRST999", "PGRST", 
 
 def test_a_key_that_supabases_gateway_does_not_know_is_a_matter_of_configuration() -> None:
     verdict = classify(APIError({"message": "Invalid API key", "hint": "Double check your Supabase API key."}))
-    assert (verdict.retryable, verdict.code) == (False, "bad_configuration")
+    assert (verdict.retryable, verdict.is_outage, verdict.code) == (True, True, "bad_configuration")
 
 
 def test_a_code_of_the_database_is_read_whatever_its_message_is() -> None:
@@ -383,6 +388,20 @@ def test_an_error_of_the_database_that_stays_is_permanent(code: str) -> None:
         assert verdict.code.startswith(("database_", "bad_configuration"))
 
 
+@pytest.mark.parametrize("code", OUTAGES_OF_THE_DATABASE)
+def test_a_key_a_role_or_a_schema_that_the_database_refuses_is_an_outage_and_of_no_event(code: str) -> None:
+    for verdict in both(code):
+        assert (verdict.retryable, verdict.is_outage) == (True, True)
+        assert verdict.retry_after is not None
+        assert verdict.code.startswith(("database_", "bad_configuration"))
+
+
+def test_a_jwt_that_is_refused_for_now_is_tried_again_soon() -> None:
+    for verdict in both("PGRST303"):
+        assert verdict.retry_after is not None
+        assert verdict.retry_after <= 15
+
+
 @pytest.mark.parametrize("code", ["42501", "PGRST301", "PGRST302", "PGRST303"])
 def test_a_key_the_database_refuses_is_named_as_the_setting_to_change(code: str) -> None:
     for verdict in both(code):
@@ -403,7 +422,7 @@ def test_a_sqlstate_that_lost_its_quotes_is_still_one() -> None:
 
 @pytest.mark.parametrize(
     ("status", "retryable"),
-    [(400, False), (401, False), (404, False), (413, False), (408, True), (425, True), (429, True)]
+    [(status, status != 413) for status in (400, 401, 403, 404, 405, 406, 408, 409, 411, 413, 415, 422, 425, 429, 451)]
     + [(status, True) for status in (500, 502, 503, 504, 520, 544)],
 )
 def test_an_answer_of_a_proxy_before_the_database_is_judged_by_its_status(status: int, *, retryable: bool) -> None:
@@ -428,9 +447,12 @@ def qstash_refusal(status: int, headers: Mapping[str, str] | None = None) -> QSt
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
     [
-        (400, "qstash_refused", False),
-        (401, "qstash_refused", False),
-        (412, "qstash_refused", False),
+        (400, "qstash_refused", True),
+        (401, "qstash_refused", True),
+        (403, "qstash_refused", True),
+        (404, "qstash_refused", True),
+        (412, "qstash_refused", True),
+        (413, "qstash_refused", False),
         (408, "qstash_unavailable", True),
         (500, "qstash_unavailable", True),
         (503, "qstash_unavailable", True),
@@ -471,7 +493,8 @@ def test_a_limit_of_qstash_that_is_over_needs_no_wait() -> None:
     [
         (None, "qstash_rejected", True),
         (200, "qstash_rejected", True),
-        (400, "qstash_refused", False),
+        (400, "qstash_refused", True),
+        (413, "qstash_refused", False),
         (429, "qstash_rate_limited", True),
         (500, "qstash_unavailable", True),
     ],
@@ -544,6 +567,10 @@ RETRYABLE_EXCEPTIONS: list[tuple[BaseException, str]] = [
     (UnreadableAnswer(SECRET), "unreadable_answer"),
     (InProgress(3), "in_progress"),
     (SendDelayed(3), "send_delayed"),
+    (BadConfiguration({"QSTASH_TOKEN": "QSTASH_TOKEN is not set."}), "bad_configuration"),
+    (TokenUnreadable("no key fits"), "token_unreadable"),
+    (httpx.UnsupportedProtocol(SECRET, request=REQUEST), "bad_configuration"),
+    (httpx.InvalidURL(SECRET), "bad_configuration"),
     (RuntimeError(SECRET), "unknown_error"),
     (KeyError(SECRET), "unknown_error"),
     (ValueError(SECRET), "unknown_error"),
@@ -560,9 +587,6 @@ PERMANENT_EXCEPTIONS: list[tuple[BaseException, str, int]] = [
     (BodyTooLarge(), "body_too_large", 413),
     (ClientDisconnect(), "client_disconnected", 400),
     (SignatureError(f"Invalid subject: {SECRET}"), "wrong_signature", 401),
-    (BadConfiguration({"QSTASH_TOKEN": "QSTASH_TOKEN is not set."}), "bad_configuration", 500),
-    (httpx.UnsupportedProtocol(SECRET, request=REQUEST), "bad_configuration", 500),
-    (httpx.InvalidURL(SECRET), "bad_configuration", 500),
 ]
 
 
@@ -585,10 +609,11 @@ def test_an_exception_that_stays_is_permanent(error: BaseException, code: str, s
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
     [
-        (400, "http_refused", False),
-        (401, "http_refused", False),
-        (404, "http_refused", False),
-        (422, "http_refused", False),
+        (400, "http_refused", True),
+        (401, "http_refused", True),
+        (404, "http_refused", True),
+        (422, "http_refused", True),
+        (413, "http_refused", False),
         (408, "http_unavailable", True),
         (425, "http_unavailable", True),
         (429, "http_rate_limited", True),
@@ -602,7 +627,7 @@ def test_an_http_answer_is_judged_by_its_status(status: int, code: str, *, retry
     verdict = classify(caught(response.raise_for_status))
 
     assert (verdict.code, verdict.retryable) == (code, retryable)
-    assert verdict.retry_after == (7 if code in ("http_unavailable", "http_rate_limited") else None)
+    assert verdict.retry_after == (7 if code != "unknown_error" and retryable else None)
 
 
 def test_an_exception_derived_from_a_known_one_is_judged_like_it() -> None:

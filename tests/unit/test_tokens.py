@@ -81,11 +81,11 @@ def test_without_a_key_nothing_is_sealed_and_the_message_says_how_to_make_one() 
 
 
 @pytest.mark.parametrize("keys", [(), (NEW,), (STRANGE, NEW), (OLD,)])
-def test_an_unreadable_token_is_permanent_and_its_error_shows_neither_token_nor_key(keys: tuple[str, ...]) -> None:
+def test_an_unreadable_token_is_an_outage_and_its_error_shows_neither_token_nor_key(keys: tuple[str, ...]) -> None:
     with pytest.raises(TokenUnreadable) as caught:
         unseal(sealed(), account_id=OTHER, keys=keys)
     verdict = classify(caught.value)
-    assert (verdict.retryable, verdict.code, verdict.account_stop) == (False, "token_unreadable", False)
+    assert (verdict.retryable, verdict.code, verdict.account_stop) == (True, "token_unreadable", False)
     shown = f"{verdict} {caught.value!r} {vars(caught.value)} {''.join(traceback.format_exception(caught.value))}"
     assert not any(secret in shown for secret in (TOKEN, OLD, NEW, STRANGE))
 
