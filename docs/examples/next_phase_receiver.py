@@ -1,8 +1,8 @@
 """An example of a receiver of the next phase: the service behind `PHASE3_URL`.
 
 It shows the three duties of a receiver. It verifies the sender (Upstash-Signature). It does each event once, however
-often the event comes: the event id is stored in the transaction of its effect. It says whether a retry helps: 489 means
-never, 500 means perhaps. docs/next-phase.md has the contract.
+often the event comes: the ids of the account and the event are stored in the transaction of its effect. It says whether
+a retry helps: 489 means never, 500 means perhaps. docs/next-phase.md has the contract.
 
 To run it as a Vercel function, put it at `api/next-phase.py` of a project with `qstash` and `starlette` in its
 requirements.txt. SQLite keeps this example in one file; on Vercel use your Postgres, with the same statements.
@@ -32,7 +32,7 @@ signatures = Receiver(
 )
 
 TABLES = """
-    create table if not exists done (event_id text primary key);
+    create table if not exists done (account_id text, event_id text, primary key (account_id, event_id));
     create table if not exists contacts (account_id text, contact_id text, messages integer, last_text text,
         primary key (account_id, contact_id));
 """
@@ -62,7 +62,8 @@ def take(event: dict[str, Any]) -> str:
     """The effect and the memory of it, together or not at all: so it happens once, also when two come at once."""
     with closing(sqlite3.connect(DATABASE)) as db, db:
         db.executescript(TABLES)
-        if not db.execute("insert or ignore into done values (?)", (event["event_id"],)).rowcount:
+        key = (event["account_id"], event["event_id"])
+        if not db.execute("insert or ignore into done values (?, ?)", key).rowcount:
             return "duplicate"
         handle(db, event)
         return "done"
@@ -72,7 +73,7 @@ def read(body: str) -> dict[str, Any]:
     """The event in a body. New fields may come at any time: look only at those you need."""
     try:
         event = json.loads(body)
-        if isinstance(event["event_id"], str) and isinstance(event["kind"], str):
+        if all(isinstance(event[field], str) for field in ("account_id", "event_id", "kind")):
             return dict(event)
     except (ValueError, KeyError, TypeError):
         pass

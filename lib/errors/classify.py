@@ -8,7 +8,7 @@ same app, would be refused again.)
 
 | code | kind |
 |---|---|
-| `invalid_payload`, `body_too_large`, `client_disconnected`, `wrong_signature` | permanent |
+| `invalid_payload`, `too_many_events`, `body_too_large`, `client_disconnected`, `wrong_signature` | permanent |
 | `bad_configuration`, `token_unreadable` | outage: a person has to change a setting |
 | `deadline_exceeded`, `in_progress`, `send_delayed`, `cancelled` | retryable |
 | `timeout`, `pool_exhausted`, `connection_failed`, `io_failed`, `unreadable_answer` | retryable |
@@ -46,6 +46,7 @@ from lib.errors.exceptions import (
     InvalidPayload,
     QueueRejected,
     SendDelayed,
+    TooManyEvents,
 )
 from lib.errors.retry_after import delay_in, delay_s, delay_until_s, whole_number
 from lib.errors.tables import BY_CLASS, BY_GATEWAY_WORDS, BY_NAME, of_database, of_status
@@ -123,6 +124,10 @@ def _of_body(body: Mapping[str, object]) -> Verdict:
     return of_status(whole_number(body.get("status")), "qstash")
 
 
+def _of_too_many_events(error: TooManyEvents) -> Verdict:
+    return never("too_many_events", f"{error.path} {error.message}", status=413)
+
+
 def _of_invalid_payload(error: InvalidPayload) -> Verdict:
     # A quoted part could be somebody's words. Our own messages quote a field or an expected value in backticks.
     message = re.sub(_QUOTED, "…", str(error.message))[:500]
@@ -187,6 +192,7 @@ def _of_postgrest(error: Any) -> Verdict:
 
 _BY_CLASS: Final[Mapping[type, Callable[[Any], Verdict]]] = {
     InvalidPayload: _of_invalid_payload,
+    TooManyEvents: _of_too_many_events,
     BadConfiguration: _of_bad_configuration,
     InProgress: _of_in_progress,
     QueueRejected: _of_queue_rejected,

@@ -34,6 +34,13 @@ class InvalidPayload(Exception):
         self.path, self.message = path, message
 
 
+class TooManyEvents(InvalidPayload):
+    """A body holds more events than the `limit` of one request. Nothing of the body was read further."""
+
+    def __init__(self, path: str, limit: int) -> None:
+        super().__init__(path, f"holds more than {limit} events; send them in several requests")
+
+
 class BadConfiguration(Exception):
     """Settings are missing or wrong. `problems` says what is wrong with each, by its name; never a value."""
 

@@ -1,7 +1,8 @@
-"""Event ids: the idempotency key of each event, and its QStash deduplication id.
+"""Event ids: the idempotency key of each event of one account.
 
 An id is made of the parts that identify a fact. The sending time of a notification is never a part: each redelivery
-has another one. Story insights are the exception.
+has another one. Story insights are the exception. Events of two accounts can have one id: the key of the ledger
+holds the account as well. `qstash/deduplication.py` makes the ids that QStash gets.
 """
 
 import hashlib
@@ -31,10 +32,10 @@ def of_unsend(mid: str) -> str:
 
 def of_edit(mid: str, num_edit: str | None, *, item: dict[str, Any]) -> str:
     """An edit, by `num_edit` as Meta wrote it: that is not always a number. Without one, the content tells edits
-    apart.
+    apart, but not who is named in it: some edits come with and without their sender.
     """
     if num_edit is None:
-        return _join("edit", mid, ABSENT, _digest(item))
+        return _join("edit", mid, ABSENT, _digest(_without_parties(item)))
     return _join("edit", mid, _part(num_edit))
 
 
@@ -44,10 +45,13 @@ def of_reaction(mid: str, action: Literal["react", "unreact"], *, sender_id: str
 
 
 def of_read(mid: str | None, *, account_id: str, sender_id: str | None, at_ms: int | None, item: dict[str, Any]) -> str:
-    """A read. Without a mid there is only a watermark, which is not always new: time and content tell reads apart."""
+    """A read. Without a mid there is only a watermark, which is not always new: time and content tell reads apart.
+
+    The recipient of a read is our account, under one of its two ids.
+    """
     account, sender = _part(account_id), _part(sender_id)
     if mid is None:
-        return _join("read", account, sender, ABSENT, _time(at_ms), _digest(item))
+        return _join("read", account, sender, ABSENT, _time(at_ms), _digest(_without_parties(item)))
     return _join("read", account, sender, mid)
 
 
@@ -92,7 +96,7 @@ def _join(namespace: str, *parts: str) -> str:
     """Returns `ig_{namespace}_{parts}`, or its hash if that could not be an HTTP header value.
 
     Two facts must not get one id. So at most one part may be anything; each other part is a time, a word of ours, a
-    digest, or went through `_part`. Where the digest is of the whole item, the sender is in the digest.
+    digest, or went through `_part`. Where the digest is of the whole item, the sender is in the digest, too.
     """
     full = "_".join(("ig", namespace, *parts))
     if len(full) <= MAX_CHARS and _SAFE.fullmatch(full):
@@ -111,6 +115,10 @@ def _part(value: str | None) -> str:
 
 def _time(at_ms: int | None) -> str:
     return ABSENT if at_ms is None else str(at_ms)
+
+
+def _without_parties(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if key not in ("sender", "recipient")}
 
 
 def _digest(item: dict[str, Any]) -> str:

@@ -65,10 +65,10 @@ class QuickReply(Model):
 class EventBase(Model):
     """The fields of every event.
 
-    `event_id` is the idempotency key and the QStash deduplication id. `account_id` is our Instagram account
-    (`entry.id`). `contact_id` is the IGSID of the other side, if the payload names one. `occurred_at` and
-    `received_at` are milliseconds since the epoch; they are equal if Meta gives no usable time. `raw` is the
-    messaging or changes item as received.
+    `event_id` and `account_id` together are the idempotency key. `account_id` is our Instagram account (`entry.id`).
+    `contact_id` is the IGSID of the other side, if the payload names one. `occurred_at` and `received_at` are
+    milliseconds since the epoch; they are equal if Meta gives no usable time. `raw` is the messaging or changes item as
+    received, or the part of it that this event is about.
     """
 
     event_id: EventId

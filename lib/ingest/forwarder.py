@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.settings import Settings
-from lib.events.model import MAX_EVENTS_PER_REQUEST, Event
+from lib.events.model import Event
 from lib.ingest.request import encode_events
 from lib.ingest.response import IngestResult, failed_result, read_results
 
@@ -37,16 +37,8 @@ class Forwarder:
 
     async def forward(self, events: Sequence[Event], *, deadline: Deadline) -> list[IngestResult]:
         """Returns one result for each event, in order. Never raises for a fault of the endpoint or a dependency."""
-        results: list[IngestResult] = []
-        for start in range(0, len(events), MAX_EVENTS_PER_REQUEST):
-            batch = events[start : start + MAX_EVENTS_PER_REQUEST]
-            if deadline.left_s() > 0:
-                results += await self._forward(batch, deadline)
-            else:
-                results += [failed_result(event.event_id) for event in batch]
-        return results
-
-    async def _forward(self, events: Sequence[Event], deadline: Deadline) -> list[IngestResult]:
+        if not events or deadline.left_s() <= 0:
+            return [failed_result(event.event_id) for event in events]
         results = await self._hand_over(events, deadline.at_most(HOP_TIMEOUT_S))
         if results is None:
             return await self._ingestor().ingest(events, deadline=deadline)

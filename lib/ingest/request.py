@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from lib.core.model import Model, invalid_payload
 from lib.core.safe_json import storable
-from lib.errors.exceptions import BadJson, InvalidPayload
+from lib.errors.exceptions import BadJson, InvalidPayload, TooManyEvents
 from lib.events.model import KINDS, MAX_EVENTS_PER_REQUEST, AnyEvent, Event, decode, encode
 
 DEFAULT_BUDGET_S = 8.0
@@ -37,13 +37,19 @@ def encode_events(events: Sequence[Event]) -> bytes:
 
 
 def read_events(body: bytes) -> list[Event]:
-    """Returns the events in `body`. Raises `InvalidPayload` with the path of the first field that is wrong."""
+    """Returns the events in `body`.
+
+    Raises `InvalidPayload` with the path of the first field that is wrong, and `TooManyEvents` over the limit.
+    """
     body = _storable(body)
     if not _is_batch(body):
         return [decode(body)]
     try:
         return list(_adapter().validate_json(body).events)
     except ValidationError as error:
+        # pydantic stops at the first event over the limit. One error of the list then hides those of its events.
+        if any(each["type"] == "too_long" and each["loc"] == ("events",) for each in error.errors()):
+            raise TooManyEvents("$.events", MAX_EVENTS_PER_REQUEST) from None
         raise invalid_payload(error, tags=KINDS) from None
 
 

@@ -67,7 +67,8 @@ class Processor:
                 return "duplicate"
             raise InProgress(retry_after=recorded.retry_after or 1.0)
         if recorded.profile_due or recorded.effects:
-            await self._complete(replace(attempt, clock=recorded.clock()), recorded)
+            event = attempt.event.model_copy(update={"contact_id": recorded.contact_id})
+            await self._complete(replace(attempt, event=event, clock=recorded.clock()), recorded)
         return "processed"
 
     async def _complete(self, attempt: Attempt, recorded: Recorded) -> None:

@@ -31,12 +31,13 @@ class KnownProfile(Model):
 class Recorded(Model):
     """The answer of `record_event`; the comment on that function explains the outcomes. `retry_after` is in seconds.
 
-    `token` is the account's own token, if an effect that may need it is due or claimed. `now` is the time of the
-    database, if something is due or claimed.
+    `contact_id` is the person, whom this form of the event need not name. `token` is the account's own token, if an
+    effect that may need it is due or claimed. `now` is the time of the database, if something is due or claimed.
     """
 
     outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
     account_id: str = ""
+    contact_id: str | None = None
     account_state: str = "active"
     profile_due: bool = False
     profile: KnownProfile | None = None

@@ -12,6 +12,7 @@ from lib.core import log
 from lib.core.settings import Settings
 from lib.errors.exceptions import QueueRejected
 from lib.events.model import Event, encode
+from lib.qstash import deduplication
 
 if TYPE_CHECKING:
     from qstash import AsyncQStash
@@ -45,12 +46,14 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sdk: AsyncQStash | None = None
+        self._recent_accounts = deduplication.RecentAccounts()
 
     async def publish_events(self, events: Sequence[Event], *, again: str = "") -> list[Published | QueueRejected]:
         """Returns one outcome for each event, in order.
 
-        `again` names a later attempt at the same events: without it QStash would drop them as duplicates. Raises the
-        errors of the SDK if the only batch failed as a whole. The caller bounds the time.
+        `again` names a later attempt at the same events: without it QStash would drop them as duplicates. An outcome is
+        `deduplicated` only if QStash has this event of this account already. Raises the errors of the SDK if the only
+        batch failed as a whole. The caller bounds the time.
         """
         batches = [events[start : start + BATCH_SIZE] for start in range(0, len(events), BATCH_SIZE)]
         results = await asyncio.gather(
@@ -71,15 +74,21 @@ class Publisher:
     async def publish_next_phase(self, payload: Mapping[str, Any]) -> Published:
         """Publishes one next-phase message to the downstream receiver (`PHASE3_URL`).
 
-        Raises the errors of the SDK, and `QueueRejected`.
+        QStash drops a repetition within ten minutes. After that the receiver can tell by the account and event ids in
+        `payload`. Raises the errors of the SDK, and `QueueRejected`.
         """
+        deduplication_id = deduplication.of_next_phase(payload, own_account=self._settings.instagram_account_id)
+        published = await self._publish_next_phase(payload, deduplication_id)
+        if self._may_be_of_another_account(deduplication_id, str(payload.get("account_id")), published):
+            return await self._publish_next_phase(payload, deduplication.of_next_phase_account(payload))
+        return published
+
+    async def _publish_next_phase(self, payload: Mapping[str, Any], deduplication_id: str) -> Published:
         try:
             response = await self._client().message.publish_json(
                 url=self._settings.next_phase_url,
                 body=dict(payload),
-                # QStash drops a repetition within ten minutes. After that the receiver can tell by the same id, which
-                # is `payload["event_id"]`.
-                deduplication_id=f"ig_phase3_{payload['event_id']}",
+                deduplication_id=deduplication_id,
                 retries=DELIVERY_RETRIES,
                 label=NEXT_PHASE_LABEL,
                 headers=self._forwarded_headers(self._settings.next_phase_url),
@@ -95,6 +104,39 @@ class Publisher:
         await self._client().signing_key.get()
 
     async def _publish_batch(self, events: Sequence[Event], again: str) -> list[Published | QueueRejected]:
+        own_account = self._settings.instagram_account_id
+        ids = [deduplication.of_event(event, own_account=own_account, again=again) for event in events]
+        outcomes = await self._send_batch(events, ids)
+        unclear = [
+            index
+            for index, (event, outcome) in enumerate(zip(events, outcomes, strict=True))
+            if self._may_be_of_another_account(ids[index], event.account_id, outcome)
+        ]
+        if unclear:
+            repeated = [events[index] for index in unclear]
+            second = await self._send_batch(repeated, [deduplication.of_form(event) for event in repeated])
+            for index, outcome in zip(unclear, second, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    def _may_be_of_another_account(
+        self, deduplication_id: str, account_id: str, outcome: Published | QueueRejected
+    ) -> bool:
+        """Returns whether QStash may have dropped a message because another account's event has the same id.
+
+        Only a plain id can be another account's, and only if `INSTAGRAM_ACCOUNT_ID` does not say whose it is. A
+        redelivery then costs one more message, and the consumer answers `duplicate`.
+        """
+        if self._settings.instagram_account_id or deduplication.has_suffix(deduplication_id):
+            return False
+        if isinstance(outcome, QueueRejected):
+            return False
+        if not outcome.deduplicated:
+            self._recent_accounts.remember(deduplication_id, account_id)
+            return False
+        return not self._recent_accounts.is_of(deduplication_id, account_id)
+
+    async def _send_batch(self, events: Sequence[Event], ids: Sequence[str]) -> list[Published | QueueRejected]:
         # The SDK's batch_json (3.4.0) raises KeyError if one item was refused, and then nobody knows which items are
         # in. So only its request and its headers are used, and the answer is read here.
         from qstash.message import prepare_batch_message_body  # noqa: PLC0415
@@ -104,19 +146,19 @@ class Publisher:
                 path="/v2/batch",
                 method="POST",
                 headers={"Content-Type": "application/json"},
-                body=prepare_batch_message_body([self._event_message(event, again) for event in events]),
+                body=prepare_batch_message_body(list(map(self._event_message, events, ids))),
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
         return read_batch_answer(answers, len(events))
 
-    def _event_message(self, event: Event, again: str) -> "BatchRequest":
+    def _event_message(self, event: Event, deduplication_id: str) -> "BatchRequest":
         base_url = self._settings.base_url
         message: BatchRequest = {
             "url": base_url + CONSUMER_PATH,
             "body": encode(event).decode(),
             "content_type": "application/json",
-            "deduplication_id": f"{event.event_id}_{again}" if again else event.event_id,
+            "deduplication_id": deduplication_id,
             "retries": DELIVERY_RETRIES,
             "timeout": DELIVERY_TIMEOUT,
             "label": EVENT_LABEL,

@@ -3,7 +3,7 @@
 from lib.events import ids
 from lib.events.model import Comment, Event, JsonObject, Mention, Unknown
 from lib.webhooks.messaging import parse_messaging
-from lib.webhooks.participants import Base, ItemContext, wraps_messaging
+from lib.webhooks.participants import Base, ItemContext
 from lib.webhooks.payload import (
     MAX_TOPIC_CHARS,
     TEST_ENTRY_ID,
@@ -13,6 +13,7 @@ from lib.webhooks.payload import (
     scalar_id,
     text,
     time_ms,
+    wraps_messaging,
 )
 
 _OWN_TIMES = ("timestamp", "created_time", "created_at")

@@ -8,7 +8,8 @@ from lib.events.model import Event, Unknown
 from lib.webhooks.changes import parse_change
 from lib.webhooks.messaging import parse_messaging
 from lib.webhooks.participants import ItemContext
-from lib.webhooks.payload import MAX_TOPIC_CHARS, TEST_ENTRY_ID, Item, time_ms, walk
+from lib.webhooks.payload import MAX_TOPIC_CHARS, TEST_ENTRY_ID, time_ms
+from lib.webhooks.walk import Item, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,9 @@ class Parsed:
 def parse_webhook(payload: object, *, received_at: int) -> list[Event]:
     """Returns the events of `payload`, any JSON value, in order. `received_at` is in ms since the epoch.
 
-    Each item of `messaging`, `standby` and `changes` is one event. Never raises. The same body gives the same events.
-    A redelivery, sent at another time and in another batch, gives the same ids.
+    Each item of `messaging`, `standby` and `changes` is one event, and so are the keys of an entry that we do not know.
+    An item about several things is several events. Never raises. The same body gives the same events. A redelivery,
+    sent at another time and in another batch, gives the same ids.
     """
     return parse_body(payload, received_at=received_at).events
 

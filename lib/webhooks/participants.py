@@ -12,6 +12,7 @@ from lib.webhooks.payload import (
     TEST_MID,
     TEST_PARTIES,
     flag,
+    is_readable,
     party_id,
     time_ms,
 )
@@ -63,15 +64,6 @@ class ParsedItem:
         return self.base["account_id"]
 
 
-def wraps_messaging(value: JsonObject) -> bool:
-    """Returns whether the value of a change is a messaging item: the dashboard, and some apps, get such.
-
-    Recognised by `sender`/`recipient` or by a known event key: dashboard tests lack the former, new event types the
-    latter.
-    """
-    return any(isinstance(value.get(key), dict) for key in ("sender", "recipient", *EVENT_KEYS))
-
-
 def resolve(item: JsonObject, context: ItemContext) -> ParsedItem:
     """Returns who is who in `item`, and what it is about."""
     key, body = _topic_of(item)
@@ -101,10 +93,8 @@ def _topic_of(item: JsonObject) -> tuple[str, JsonObject]:
     """Returns the first known key that holds something to read, with its value; else a name for the item."""
     for key in EVENT_KEYS:
         value = item.get(key)
-        if isinstance(value, dict):
-            return key, value
-        if key == "app_roles" and isinstance(value, list):
-            return key, {}
+        if is_readable(key, value):
+            return key, value if isinstance(value, dict) else {}
     named = [key for key in EVENT_KEYS if item.get(key) is not None]
     others = sorted(key for key in item if key not in ITEM_KEYS and key not in EVENT_KEYS)
     return _unreadable((named or others or [""])[0]), {}

@@ -6,20 +6,15 @@ never raise.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from lib.core.model import Model, invalid_payload
-from lib.core.safe_json import clean
 from lib.errors.exceptions import InvalidPayload
 from lib.events.model import JsonObject
-
-Container: TypeAlias = Literal["messaging", "standby", "changes", "entry"]
 
 OBJECT = "instagram"
 
@@ -39,10 +34,13 @@ EVENT_KEYS = (
     "response_feedback",
     "delivery",
 )
-"""What a messaging item may be about. The first key wins: a message that also has a referral is a message."""
+"""What a messaging item may be about. An item about several things is several events, in this order."""
 
 ITEM_KEYS = frozenset({"sender", "recipient", "timestamp", "is_self"})
 """The fields of a messaging item beside the thing it is about."""
+
+OWN_CHANGE_FIELDS = ("comments", "live_comments", "mentions")
+"""The fields of a change whose value is no messaging item, whatever the value looks like."""
 
 TEST_ENTRY_ID = "0"
 TEST_PARTIES = ("12334", "23245")
@@ -84,22 +82,8 @@ def _envelopes() -> TypeAdapter[list[Envelope]]:
     return TypeAdapter(list[Envelope])
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing a webhook says. `entry_time` is when Meta *sent* it: each redelivery has another one.
-
-    `container` is the array that held the item, or `entry` if the entry has no array we know. `value` is as received,
-    not yet clean.
-    """
-
-    container: Container
-    account_id: str | None
-    entry_time: object
-    value: object
-
-
 def check_envelope(payload: object) -> None:
-    """Raises `InvalidPayload`, with the path of the field, if `payload` has no envelope that `walk` can read.
+    """Raises `InvalidPayload`, with the path of the field, if `payload` has no envelope that `walk.walk` can read.
 
     Only the top level and `entry` count. Everything below is kept as it is.
     """
@@ -114,48 +98,18 @@ def check_envelope(payload: object) -> None:
         raise invalid_payload(error) from None
 
 
-def walk(payload: object) -> tuple[list[Item], int]:
-    """Returns the items of a webhook body in order, and the count of things in it that are not ours.
+def wraps_messaging(value: JsonObject) -> bool:
+    """Returns whether an object that is no item of `messaging`, such as the value of a change, is a messaging item.
 
-    An entry gives its `messaging`, then `standby`, then `changes`, then the change that lies flat on the entry. A body
-    is an object or, as some of Meta's pages print it, an array of objects. Not ours are the items of another
-    `object`, bodies with neither our `object` nor an entry, and entries that are no object.
+    The dashboard, and some apps, get such changes. Recognised by `sender`/`recipient` or by a known event key:
+    dashboard tests lack the former, new event types the latter.
     """
-    items: list[Item] = []
-    ignored = 0
-    for body in payload if isinstance(payload, list) else [payload]:
-        if not isinstance(body, dict):
-            ignored += 1
-            continue
-        ours = body.get("object") == OBJECT
-        entries = body.get("entry")
-        if not isinstance(entries, list):
-            ignored += bool(body) and not ours
-            continue
-        for entry in entries:
-            found = list(_items_of(entry)) if isinstance(entry, dict) else []
-            if ours and isinstance(entry, dict):
-                items += found
-            else:
-                ignored += len(found) if isinstance(entry, dict) else 1
-    return items, ignored
+    return any(isinstance(value.get(key), dict) for key in ("sender", "recipient", *EVENT_KEYS))
 
 
-def _items_of(entry: JsonObject) -> Iterator[Item]:
-    account_id, entry_time = scalar_id(clean(entry.get("id"))), clean(entry.get("time"))
-    containers: tuple[Container, ...] = ("messaging", "standby", "changes")
-    for container in containers:
-        found = entry.get(container)
-        for value in found if isinstance(found, list) else [found] if found else []:
-            yield Item(container, account_id, entry_time, value)
-    if "field" in entry:
-        # Instagram Login prints comments flat on the entry (Meta, "Instagram Platform: Webhooks, examples").
-        flat = {key: entry[key] for key in ("field", "value") if key in entry}
-        yield Item("changes", account_id, entry_time, flat)
-    elif not any(container in entry for container in containers):
-        rest = {key: value for key, value in entry.items() if key not in ("id", "time")}
-        if rest:
-            yield Item("entry", account_id, entry_time, rest)
+def is_readable(key: str, value: object) -> bool:
+    """Returns whether `value` is something to read for the event key `key`."""
+    return isinstance(value, dict) or (key == "app_roles" and isinstance(value, list))
 
 
 def scalar_id(value: object) -> str | None:

@@ -10,11 +10,11 @@ from lib.core.model import Model
 from lib.events.ids import ABSENT
 from lib.events.model import Event, JsonObject, Unknown
 from lib.webhooks.parser import parse_webhook
-from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS, OBJECT, Container
+from lib.webhooks.payload import EVENT_KEYS, ITEM_KEYS, MAX_TOPIC_CHARS, OBJECT
+from lib.webhooks.walk import ENTRY_KEYS, Container
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MESSAGING_KEYS = ITEM_KEYS.union(EVENT_KEYS)
-_ENTRY_KEYS = frozenset({"id", "time", "messaging", "standby", "changes"})
 
 
 class LedgerRow(Model):
@@ -72,11 +72,11 @@ def _container(row: ArchivedEvent) -> Container:
         return "changes"
     if row.via_standby:
         return "standby"
-    if not _MESSAGING_KEYS.isdisjoint(row.raw):
+    if row.topic not in ITEM_KEYS and not _MESSAGING_KEYS.isdisjoint(row.raw):
         return "messaging"
-    if row.topic not in row.raw:
+    if row.topic not in {key[:MAX_TOPIC_CHARS] for key in row.raw}:
         return "changes"  # in the other arrays the topic is one of the item's own keys
-    return "entry" if _ENTRY_KEYS.isdisjoint(row.raw) else "messaging"
+    return "entry" if ENTRY_KEYS.isdisjoint(row.raw) else "messaging"
 
 
 def _item(row: ArchivedEvent) -> object:

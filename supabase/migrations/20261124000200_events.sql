@@ -19,6 +19,28 @@ create function ingestion.resolve_account(p_id text) returns text
 language sql stable set search_path = ''
 return coalesce((select a.account_id from public.accounts a where a.app_scoped_id = p_id), p_id);
 
+-- Returns the id of an event as the ledger has it. Some ids name our account (lib/events/ids.py), and the account may be
+-- told under its other id, p_other_id: the ledger has the professional id in its place. The ids of messages, edits,
+-- unsends, comments and story insights name no account.
+create function ingestion.ledger_id(p_event_id text, p_account text, p_other_id text) returns text
+language sql immutable parallel safe set search_path = ''
+return case
+    when p_other_id is not null and p_event_id ~ '^ig_(?!(?:msg|edit|del|cmt|si)_)'
+        then array_to_string(array_replace(string_to_array(p_event_id, '_'), p_other_id, p_account), '_')
+    else p_event_id
+end;
+
+-- Returns the same for an account of which only the professional id is at hand.
+create function ingestion.resolve_event_id(p_event_id text, p_account text) returns text
+language sql stable set search_path = ''
+return coalesce(
+    (
+        select ingestion.ledger_id(p_event_id, a.account_id, a.app_scoped_id)
+        from public.accounts a where a.account_id = p_account
+    ),
+    p_event_id
+);
+
 -- The fields of all kinds. A field that a kind does not have is null.
 create type ingestion.event as (
     event_id           text,
@@ -152,10 +174,16 @@ language sql immutable set search_path = ''
 return p_event.contact_id is not null and not p_event.is_test and not p_event.is_self;
 
 -- Did a person write or tap? Meta's 24-hour window then opens, and the person has consented to a profile look-up.
+create function ingestion.opens_window(
+    p_kind text, p_direction text, p_contact text, p_is_test boolean
+) returns boolean
+language sql immutable parallel safe set search_path = ''
+return p_kind in ('message', 'postback') and p_direction = 'inbound' and p_contact is not null and not p_is_test;
+
 create function ingestion.opens_window(p_event ingestion.event) returns boolean
 language sql immutable set search_path = ''
-return p_event.kind in ('message', 'postback') and p_event.direction = 'inbound'
-    and ingestion.is_about_a_person(p_event);
+return ingestion.opens_window(p_event.kind, p_event.direction, p_event.contact_id, p_event.is_test)
+    and not p_event.is_self;
 
 -- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py).
 create function ingestion.is_answerable(p_event ingestion.event) returns boolean

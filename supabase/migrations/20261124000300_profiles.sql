@@ -43,16 +43,19 @@ as $$
     returning p.*;
 $$;
 
--- Takes back that we wrote to the person at p_at: the message turned out to be theirs.
-create function ingestion.forget_outbound(p_account text, p_contact text, p_at timestamptz) returns void
+-- Corrects when we last wrote to the person, after two forms of one message were merged: the message may have turned out
+-- to be theirs, or to be older.
+create function ingestion.settle_last_outbound(p_account text, p_contact text) returns void
 language sql set search_path = ''
 as $$
     update public.profiles p set last_outbound_at = (
-        select max(m.sent_at) from public.messages m
+        select m.sent_at from public.messages m
         where m.account_id = p_account and m.contact_id = p_contact and m.direction = 'outbound'
-            and not m.is_placeholder
+            and not m.is_placeholder and not m.is_test and not m.is_self
+        order by m.sent_at desc
+        limit 1
     )
-    where p.account_id = p_account and p.igsid = p_contact and p.last_outbound_at = p_at;
+    where p.account_id = p_account and p.igsid = p_contact and p.last_outbound_at is not null;
 $$;
 
 -- The refusals after which a profile is no longer asked for at every message: consent can lag behind by one.

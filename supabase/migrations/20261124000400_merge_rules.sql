@@ -258,10 +258,24 @@ $$;
 create function ingestion.apply_event(p_event ingestion.event) returns void
 language plpgsql set search_path = ''
 as $$
+declare
+    v_is_known boolean;
 begin
     case p_event.kind
         when 'message', 'echo', 'postback' then
+            v_is_known := exists (
+                select from public.messages m
+                where m.account_id = p_event.account_id and m.mid = coalesce(p_event.mid, p_event.event_id)
+                    and not m.is_placeholder and not m.is_provisional
+            );
             perform ingestion.apply_message(p_event);
+            if v_is_known then
+                -- This form need not name the person.
+                perform ingestion.settle_last_outbound(m.account_id, m.contact_id)
+                from public.messages m
+                where m.account_id = p_event.account_id and m.mid = coalesce(p_event.mid, p_event.event_id)
+                    and m.contact_id is not null;
+            end if;
             perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
         when 'edit' then
             perform ingestion.apply_edit(p_event);
@@ -293,9 +307,6 @@ create function ingestion.merge_redelivery(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_seen ingestion.event := p_event;
-    v_rank integer := ingestion.sender_rank(p_event.direction, p_event.contact_id);
-    v_known_rank integer := ingestion.sender_rank(p_known.direction, p_known.contact_id);
     v_answerable boolean := p_known.answerable or ingestion.is_answerable(p_event);
 begin
     if p_known.raw is null
@@ -303,16 +314,10 @@ begin
             = (p_event.raw, p_event.standby, p_event.occurred_at, v_answerable) then
         return;
     end if;
-    if p_event.is_message and v_rank < v_known_rank then
-        v_seen.direction := p_known.direction;  -- the echo of a person's message is no message of ours
-    end if;
     if ingestion.is_about_a_person(p_event) then
-        perform ingestion.touch_profile(v_seen, p_app_id);
+        perform ingestion.touch_profile(p_event, p_app_id);
     end if;
     perform ingestion.apply_event(p_event);
-    if p_event.is_message and v_rank > v_known_rank and p_known.direction = 'outbound' then
-        perform ingestion.forget_outbound(p_event.account_id, p_event.contact_id, p_known.occurred_at);
-    end if;
     -- The fuller item stays: the greater one, as Postgres compares jsonb. Items are compared without their words
     -- first, because the words of one may be erased by now.
     update public.events e set

@@ -124,7 +124,8 @@ create function ingestion.next_phase_payload(p_event ingestion.event, p_payload 
 language sql immutable set search_path = ''
 return p_payload
     || jsonb_build_object(
-        'account_id', p_event.account_id, 'contact_id', p_event.contact_id, 'direction', p_event.direction
+        'event_id', p_event.event_id, 'account_id', p_event.account_id, 'contact_id', p_event.contact_id,
+        'direction', p_event.direction
     )
     || case when p_event.is_self then '{"is_self": true}' else '{}' end::jsonb
     || case when p_event.actor_id is not null
@@ -696,11 +697,12 @@ create function public.finish_event(
 language plpgsql set search_path = ''
 as $$
 declare
+    v_event_id text := ingestion.resolve_event_id(p_event_id, p_account_id);
     v_event public.events;
     v_wait double precision;
 begin
     select * into v_event from public.events e
-    where e.event_id = p_event_id and e.account_id = p_account_id for update;
+    where e.event_id = v_event_id and e.account_id = p_account_id for update;
     if not found then
         return jsonb_build_object('finished', false);
     end if;
@@ -710,13 +712,13 @@ begin
     update public.outbox o set
         state = 'sent', mid = p.value ->> 'message_id', finished_at = now(), error_code = null
     from jsonb_array_elements(p_published) p
-    where o.effect_id = p.value ->> 'effect_id' and o.event_id = p_event_id and o.account_id = p_account_id
+    where o.effect_id = p.value ->> 'effect_id' and o.event_id = v_event_id and o.account_id = p_account_id
         and o.kind = 'next_phase' and o.state <> 'sent';
     -- With null no lease is left out, not even our own.
-    v_wait := ingestion.owed_in_s(p_event_id, p_account_id, null);
+    v_wait := ingestion.owed_in_s(v_event_id, p_account_id, null);
     if v_wait is null and p_complete and v_event.processed_at is null then
         update public.events e set processed_at = now()
-        where e.event_id = p_event_id and e.account_id = p_account_id;
+        where e.event_id = v_event_id and e.account_id = p_account_id;
     end if;
     return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait);
 end;

@@ -25,9 +25,9 @@ return (
 --              the account for which the caller has a token of its own ('': for every account). app_id is the caller's
 --              own app ('': not known).
 --
--- Returns {outcome, account_id, account_state, profile_due, profile, effects, token, retry_after, now}. `token` is the
--- stored, encrypted token of the account, if an effect that may need it is due or claimed. `now` is the time of the
--- database. `outcome` is
+-- Returns {outcome, account_id, contact_id, account_state, profile_due, profile, effects, token, retry_after, now}.
+-- `contact_id` is the person, whom this form of the event need not name. `token` is the stored, encrypted token of the
+-- account, if an effect that may need it is due or claimed. `now` is the time of the database. `outcome` is
 --   new          the event is recorded now; `effects` are claimed for the caller
 --   resumed      the event was recorded before and is not finished; free effects are claimed for the caller
 --   in_progress  another worker holds the event, or it has to wait: come back in `retry_after` s
@@ -46,6 +46,7 @@ declare
     v_account public.accounts;
     v_account_state text;
     v_known public.events;
+    v_opened boolean;
     v_profile public.profiles;
     v_outcome text := 'new';
     v_due boolean := false;
@@ -66,9 +67,10 @@ begin
     end if;
     v_answerable := ingestion.is_answerable(v_event);
     if v_account.app_scoped_id is not null then
+        v_event.event_id := ingestion.ledger_id(v_event.event_id, v_event.account_id, v_account.app_scoped_id);
         -- The event may have come before its account was known under both ids.
-        update public.events e set account_id = v_event.account_id
-        where e.event_id = v_event.event_id and e.account_id = v_account.app_scoped_id
+        update public.events e set account_id = v_event.account_id, event_id = v_event.event_id
+        where e.event_id = p_event ->> 'event_id' and e.account_id = v_account.app_scoped_id
             and not exists (
                 select from public.events k
                 where k.event_id = v_event.event_id and k.account_id = v_event.account_id
@@ -119,6 +121,14 @@ begin
                 v_known.processed_at := null;
             end if;
         end if;
+        -- From here on the event is what all its forms say together: one of them may name the person, another not.
+        v_opened := ingestion.opens_window(v_known.kind, v_known.direction, v_known.contact_id, v_known.is_test);
+        select e.kind, e.direction, e.contact_id, e.is_test
+        into v_event.kind, v_event.direction, v_event.contact_id, v_event.is_test
+        from public.events e where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
+        if not v_opened and ingestion.opens_window(v_event) then
+            v_known.processed_at := null;  -- the person has consented to a profile look-up now
+        end if;
         if v_known.processed_at is not null then
             return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
         end if;
@@ -158,6 +168,7 @@ begin
     return jsonb_build_object(
         'outcome', v_outcome,
         'account_id', v_event.account_id,
+        'contact_id', v_event.contact_id,
         'account_state', v_account_state,
         'profile_due', v_due,
         'profile', case when v_profile.igsid is not null

@@ -53,7 +53,8 @@ create function ingestion.is_processed(p_event_id text, p_account text) returns 
 language sql stable set search_path = ''
 return exists (
     select from public.events e
-    where e.event_id = p_event_id and e.account_id = ingestion.resolve_account(p_account)
+    where e.account_id = ingestion.resolve_account(p_account)
+        and e.event_id = ingestion.resolve_event_id(p_event_id, ingestion.resolve_account(p_account))
         and e.processed_at is not null
 );
 

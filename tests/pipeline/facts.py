@@ -7,6 +7,7 @@ text. A message keeps its author and its conversation, as at Meta.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
@@ -18,6 +19,9 @@ from tests.support.builders import item
 Under: TypeAlias = Literal["messaging", "standby", "changes", "flat"]
 
 ACCOUNTS = ("17841400000000001", "17841400000000002")
+OTHER_IDS = {ACCOUNTS[0]: "26000000000000001", ACCOUNTS[1]: "26000000000000002"}
+"""The app-scoped id of each account."""
+
 PERSON = "6001234567890123"
 NO_CONSENT = "6001234567000230"
 """Graph refuses this one's profile (`dev/graph/refusals.py`)."""
@@ -55,12 +59,13 @@ MIDS = (
 
 
 class Fact(NamedTuple):
-    """One item as Meta sends it, and when it was sent (`entry.time`)."""
+    """One item as Meta sends it, when it was sent (`entry.time`), and what its entry has beside it."""
 
     account: str
     under: Under
     item: dict[str, Any]
     sent_ms: int
+    neighbours: Mapping[str, Any] = {}
 
     @property
     def tells_its_time(self) -> bool:
@@ -70,15 +75,18 @@ class Fact(NamedTuple):
     def entry(self) -> dict[str, Any]:
         """Its entry in a webhook."""
         if self.under == "flat":
-            return {"id": self.account, "time": self.sent_ms // 1000, **self.item}
+            return {"id": self.account, "time": self.sent_ms // 1000, **self.item, **self.neighbours}
         time = self.sent_ms // 1000 if self.under == "changes" else self.sent_ms
-        return {"id": self.account, "time": time, self.under: [self.item]}
+        return {"id": self.account, "time": time, self.under: [self.item], **self.neighbours}
 
     def event(self) -> Event:
-        """What the parser makes of it, received a second after it was sent."""
+        """What the parser makes of the item, received a second after it was sent."""
+        return self.events()[0]
+
+    def events(self) -> list[Event]:
+        """The event of the item, and the one of its neighbours."""
         body = {"object": "instagram", "entry": [self.entry()]}
-        (event,) = parse_webhook(body, received_at=self.sent_ms + 1000)
-        return event
+        return parse_webhook(body, received_at=self.sent_ms + 1000)
 
 
 Mids: TypeAlias = st.SearchStrategy[Mid]
@@ -288,3 +296,9 @@ def conversations(draw: st.DrawFn, most: int) -> list[Fact]:
     facts = draw(st.lists(_facts(mids), min_size=size, max_size=size))
     facts += [draw(_told_again(fact)) for fact in facts[: most - size] if draw(st.booleans())]
     return list({repr(fact): fact for fact in facts}.values())
+
+
+@st.composite
+def facts_about(draw: st.DrawFn) -> Fact:
+    """One fact about one of two messages of one conversation, a person's and ours."""
+    return draw(_facts(st.sampled_from(draw(st.sampled_from((MIDS[:2], MIDS[3:5], MIDS[6:7]))))))

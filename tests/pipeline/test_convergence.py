@@ -1,8 +1,9 @@
 """Whatever the order, however often and by whatever channel: the same facts end in the same tables.
 
-Each example delivers the facts of a few conversations twice, each time into an empty database: once in order, one at
-a time, each once; and once shuffled, each up to four times, through QStash, directly, by both channels at once, and by
-consumers that run at the same moment. What a person could look up afterwards must be the same.
+Each example tells the facts of a few conversations, some of them in several forms (`tellings.py`). It tells them twice,
+each time into an empty database: once in order, one at a time, each once; and once shuffled, each up to four times,
+through QStash, directly, by both channels at once, and by consumers that run at the same moment. What a person could
+look up afterwards must be the same.
 
 `CONVERGENCE_EXAMPLES` is how many examples are tried (`CONVERGENCE_EXAMPLES=2000 make test ARGS="-k convergence"`).
 A failure prints its facts and deliveries, the decorator that repeats it, and the `CONVERGENCE_SEED` of the whole run.
@@ -11,6 +12,7 @@ A failure prints its facts and deliveries, the decorator that repeats it, and th
 import json
 import os
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,7 +21,8 @@ from hypothesis import strategies as st
 
 from lib.events.model import Echo, Message, Postback, Unsend
 from tests.pipeline.channels import Channels, Phase, deliveries
-from tests.pipeline.facts import MIDS, Fact, conversations
+from tests.pipeline.facts import ACCOUNTS, MIDS, Fact, conversations
+from tests.pipeline.tellings import ledger_key, register, told_otherwise
 from tests.support.builders import edit, message, unsend, webhook
 from tests.support.receiver import receiver
 from tests.support.world import World
@@ -43,6 +46,8 @@ pytestmark = pytest.mark.timeout(600 + 5 * EXAMPLES)  # a failure is shrunk, for
 def stories(draw: st.DrawFn, *, most_facts: int) -> tuple[list[Fact], list[Phase], int]:
     """Facts, their deliveries, and how many more times than once QStash delivers what it takes."""
     facts = draw(conversations(most_facts))
+    facts += [draw(told_otherwise(fact)) for fact in facts[: most_facts // 3] if draw(st.booleans())]
+    facts = list({repr(fact): fact for fact in facts}.values())
     return facts, draw(deliveries(facts)), draw(st.integers(0, 2))
 
 
@@ -61,26 +66,30 @@ def test_any_order_repetition_and_channel_ends_in_the_tables_of_one_pass_in_orde
     facts, phases, stutter = story
     _tell(facts, phases, stutter)
     pipeline.reset()
+    register(pipeline)
     in_order = Channels(pipeline, pipeline.stack.functions_url)
     for fact in sorted(facts, key=_when):
-        in_order.consume(fact.event())
+        for event in fact.events():
+            in_order.consume(event)
     expected = pipeline.snapshot()
 
     pipeline.reset()
+    register(pipeline)
     ended = Channels(pipeline, pipeline.stack.functions_url, stutter=stutter).deliver(facts, phases)
 
     assert ended["failed"] == 0
     actual = pipeline.snapshot()
     assert _differences(expected, actual) == []
-    assert {row["event_id"] for row in actual["events"]} == {fact.event().event_id for fact in facts}
+    assert {(row["account_id"], row["event_id"]) for row in actual["events"]} == _keys(facts)
     assert pipeline.rows("select event_id from events where processed_at is null") == []
     _assert_nothing_unsent_is_left(facts, actual)
 
 
 @pytest.fixture(scope="module")
 def next_phase(pipeline: World) -> Any:
-    """Functions with a next phase: their base URL, and who receives it."""
-    with receiver() as there, pipeline.stack.functions({"PHASE3_URL": there.url}) as base_url:
+    """Functions with a next phase, for one of the accounts: their base URL, and who receives it."""
+    env = {"INSTAGRAM_ACCOUNT_ID": ACCOUNTS[0]}
+    with receiver() as there, pipeline.stack.functions({"PHASE3_URL": there.url, **env}) as base_url:
         yield base_url, there
 
 
@@ -94,13 +103,14 @@ def test_any_order_repetition_and_channel_hands_each_event_to_the_next_phase_onc
     base_url, there = next_phase
     _tell(facts, phases, 0)
     pipeline.reset()
+    register(pipeline)
     there.bodies.clear()
 
     ended = Channels(pipeline, base_url).deliver(facts, phases)
 
     assert ended["failed"] == 0
-    handed_on = sorted(body["event_id"] for body in there.bodies)
-    assert handed_on == sorted({event.event_id for fact in facts if _goes_on(event := fact.event())})
+    handed_on = sorted((body["account_id"], body["event_id"]) for body in there.bodies)
+    assert handed_on == sorted(_keys(facts, _goes_on))
     assert pipeline.rows("select effect_id from outbox where state <> 'sent' or kind <> 'next_phase'") == []
     assert pipeline.rows("select event_id from events where processed_at is null") == []
     _assert_nothing_unsent_is_left(facts, pipeline.snapshot())
@@ -129,6 +139,11 @@ def _when(fact: Fact) -> tuple[int, int]:
     event = fact.event()
     rank = 0 if isinstance(event, Message | Echo | Postback) else 2 if isinstance(event, Unsend) else 1
     return rank, event.occurred_at
+
+
+def _keys(facts: list[Fact], which: Callable[[Any], bool] = lambda _: True) -> set[tuple[str, str]]:
+    """The accounts and ids of the events, as the ledger has them."""
+    return {ledger_key(event) for fact in facts for event in fact.events() if which(event)}
 
 
 def _goes_on(event: Any) -> bool:

@@ -24,13 +24,13 @@ def test_the_same_event_again_is_deduplicated_with_the_same_message_id(world: Wo
     assert (again["status"], again["message_id"]) == ("deduplicated", first["message_id"])
 
 
-def test_a_thousand_events_are_taken_in_one_request_and_one_more_is_400(world: World) -> None:
+def test_a_thousand_events_are_taken_in_one_request_and_one_more_is_413(world: World) -> None:
     answer = world.post_events({"events": [event() for _ in range(1000)]})
     assert answer.status_code == 200
     assert [result["status"] for result in answer.json()["results"]] == ["queued"] * 1000
     refused = world.post_events({"events": [event() for _ in range(1001)]})
-    assert refused.status_code == 400
-    assert refused.json()["error"]["path"] == "$.events"
+    assert refused.status_code == 413
+    assert (refused.json()["error"]["code"], refused.json()["error"]["path"]) == ("too_many_events", "$.events")
     world.settle(timeout_s=90)
     assert world.count("messages") == 1000
 

@@ -24,7 +24,7 @@ from dev.stack.config import ROOT
 from dev.stack.ports import free_port
 from lib.processing.planner import has_next_phase, next_phase_payload
 from lib.webhooks.parser import parse_webhook
-from tests.support.builders import CONTACT, echo, message, new_mid, webhook
+from tests.support.builders import ACCOUNT, CONTACT, echo, message, new_mid, webhook
 from tests.support.world import World
 
 SCHEMA: dict[str, Any] = json.loads(next_phase_schema.FILE.read_text("utf-8"))
@@ -147,15 +147,20 @@ def test_the_example_receives_each_event_once_and_says_what_can_never_work(world
         assert example.rows("select contact_id, messages from contacts") == [(CONTACT, 3)]
         assert len(example.rows("select * from done")) == 4
 
-        one = json.dumps({"event_id": f"ig_msg_{mids[0]}", "kind": "message", "contact_id": CONTACT}).encode()
+        again = {"account_id": ACCOUNT, "event_id": f"ig_msg_{mids[0]}", "kind": "message", "contact_id": CONTACT}
+        one = json.dumps(again).encode()
         assert example.post(one).json() == {"status": "duplicate"}
+        assert example.post(json.dumps({**again, "account_id": "17841400000000002"}).encode()).json() == {
+            "status": "done"
+        }
         assert example.post(one, key="sig_of_somebody_else_altogether_").status_code == 401
         assert example.post(one, url="https://elsewhere.example").status_code == 401
-        for never in (b"not json", b"[]", b'{"event_id": 1, "kind": "message"}', b'{"kind": "message"}'):
+        without = [{**again, field: 1} for field in ("account_id", "event_id", "kind")]
+        for never in (b"not json", b"[]", b'{"kind": "message"}', *(json.dumps(each).encode() for each in without)):
             refused = example.post(never)
             assert (refused.status_code, refused.headers["upstash-nonretryable-error"]) == (489, "true")
-        nobody = json.dumps({"event_id": "ig_msg_x", "kind": "message", "contact_id": None}).encode()
+        nobody = json.dumps({**again, "event_id": "ig_msg_x", "contact_id": None}).encode()
         assert example.post(nobody).status_code == 489
         assert not example.rows("select * from done where event_id = 'ig_msg_x'"), "what was not done is not remembered"
-        assert example.rows("select messages from contacts") == [(3,)]
+        assert example.rows("select messages from contacts order by account_id") == [(3,), (1,)]
     assert {row["state"] for row in world.rows("select state from outbox")} == {"sent"}

@@ -119,6 +119,27 @@ def test_a_body_over_the_platforms_limit_is_413(world: World) -> None:
     assert world.post_webhook(b'{"object": "' + b"x" * 4_600_000 + b'"}').status_code == 413
 
 
+def test_a_body_of_more_than_a_thousand_events_is_413_and_none_of_them_is_taken(world: World) -> None:
+    body = webhook(*[message(f"line {n}") for n in range(1001)])
+    answer = world.post_webhook(body)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["kind"]) == (413, "too_many_events", "permanent")
+    world.settle()
+    assert world.count("events") == 0
+    body["entry"][0]["messaging"].pop()
+    assert world.post_webhook(body).json()["queued"] == 1000
+    world.settle(timeout_s=90)
+    assert world.count("messages") == 1000
+
+
+def test_unknown_keys_beside_the_messages_of_an_entry_are_kept(world: World) -> None:
+    body = webhook(message("hi", mid="m_1"))
+    body["entry"][0]["message_requests"] = [{"from": CONTACT}]
+    assert world.deliver(body).json() == {"received": 2, "queued": 2, "processed": 0, "ignored": 0}
+    unknown = world.row("select topic, raw from events where kind = 'unknown'")
+    assert unknown == {"topic": "message_requests", "raw": {"message_requests": [{"from": CONTACT}]}}
+
+
 def test_other_methods_are_405(world: World) -> None:
     answer = world.http.put(WEBHOOK, content=b"{}")
     assert answer.status_code == 405

@@ -1,12 +1,16 @@
 """The envelope: order, what counts as ours, and what is refused."""
 
+import json
+from typing import Any
+
 import pytest
 
-from lib.errors.exceptions import InvalidPayload
+from lib.errors.exceptions import InvalidPayload, TooManyEvents
 from lib.events.model import Unknown
 from lib.webhooks.parser import parse_body, parse_webhook
 from lib.webhooks.payload import check_envelope
-from tests.support.items import ACCOUNT, RECEIVED_AT, body, change, entry, item, parse
+from lib.webhooks.request import read_payload
+from tests.support.items import ACCOUNT, RECEIVED_AT, SENT_AT, body, change, entry, item, parse
 
 
 def _kinds(payload: object) -> list[str]:
@@ -49,6 +53,70 @@ def test_an_entry_with_something_else_than_we_know_is_kept() -> None:
     [event] = parse_webhook(body({"id": ACCOUNT, "time": 5, "new_kind": [1]}), received_at=RECEIVED_AT)
     assert isinstance(event, Unknown)
     assert (event.topic, event.raw, event.account_id) == ("new_kind", {"new_kind": [1]}, ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"messaging": [item(message={"mid": "m1"})]},
+        {"standby": [item(message={"mid": "m1"})], "messaging": []},
+        {"changes": [change("comments", {"id": "c1"})]},
+        {"messaging": None, "changes": []},
+        change("comments", {"id": "c1"}),
+        {},
+    ],
+    ids=lambda beside: "+".join(beside) or "nothing",
+)
+def test_what_an_entry_has_beside_what_we_know_is_one_unknown_event(beside: dict[str, Any]) -> None:
+    new = {"message_requests": [item(message={"mid": "m2"})], "a_new_key": None, "more": 0}
+    known = parse_webhook(body({"id": ACCOUNT, "time": SENT_AT, **beside}), received_at=RECEIVED_AT)
+    parsed = parse_body(body({"id": ACCOUNT, **new, "time": SENT_AT, **beside}), received_at=RECEIVED_AT)
+    *others, event = parsed.events
+    assert (others, parsed.ignored) == (known, 0)
+    assert isinstance(event, Unknown)
+    assert (event.topic, event.raw, event.account_id) == ("a_new_key", new, ACCOUNT)
+    assert event.occurred_at == SENT_AT
+
+
+def test_a_messaging_item_that_lies_flat_on_its_entry_is_read() -> None:
+    [event] = parse_webhook(body({"id": ACCOUNT, "time": 5, **item(message={"mid": "m1"})}), received_at=RECEIVED_AT)
+    assert (event.kind, event.event_id, event.occurred_at) == ("message", "ig_msg_m1", SENT_AT)
+
+
+@pytest.mark.parametrize("odd", [0, False, 1, "x", [None], [0], [{}], {"a": 1}])
+@pytest.mark.parametrize("container", ["messaging", "standby", "changes"])
+def test_whatever_an_array_holds_is_an_event(container: str, odd: object) -> None:
+    parsed = parse_body(body({"id": ACCOUNT, container: odd}), received_at=RECEIVED_AT)
+    assert ([event.kind for event in parsed.events], parsed.ignored) == (["unknown"], 0)
+
+
+def test_an_entry_without_an_id_gives_what_it_holds() -> None:
+    assert _kinds(body({"messaging": [item(message={"mid": "m1"})], "new": 1})) == ["message", "unknown"]
+
+
+@pytest.mark.parametrize("more", [{"new": 1}, {"entry": [entry(item(message={"mid": "m1"}))], "new": 1}])
+@pytest.mark.parametrize("name", ["instagram", "page"])
+def test_keys_beside_the_entries_are_counted(more: dict[str, Any], name: str) -> None:
+    ours = name == "instagram" and "entry" in more
+    payload = {"object": name, **more}
+    assert (_kinds(payload), _ignored(payload)) == (["message"] if ours else [], 1 if ours else len(more))
+
+
+def _of_size(count: int) -> object:
+    """A body with six events in every place where an event can be, thousands of another object, and `count` events."""
+    several = item(message={"mid": "m1"}, read={"mid": "m1"})
+    first = {**entry(several), "standby": [item()], "changes": [change("feed", {})], "new": 1, **change("comments", {})}
+    return [body(first), {**body(entry(*[1] * 2000)), "object": "page"}, body(entry(*[{}] * count))]
+
+
+def test_a_body_of_more_than_a_thousand_events_is_refused_before_any_is_read() -> None:
+    for others, refused in ((994, False), (995, True), (500_000, True)):
+        raw = json.dumps(_of_size(others)).encode()
+        if refused:
+            with pytest.raises(TooManyEvents):
+                read_payload(raw)
+        else:
+            assert len(parse_webhook(read_payload(raw), received_at=RECEIVED_AT)) == 1000
 
 
 @pytest.mark.parametrize("quiet", [{}, [], body(), body({"id": ACCOUNT, "time": 5}), body(entry())])

@@ -45,6 +45,7 @@ from lib.errors.exceptions import (
     QueueRejected,
     SendDelayed,
     TokenUnreadable,
+    TooManyEvents,
     UnreadableAnswer,
 )
 from lib.errors.graph_codes import BY_CODE, BY_SUBCODE
@@ -585,6 +586,7 @@ PERMANENT_EXCEPTIONS: list[tuple[BaseException, str, int]] = [
     (BadJson("$.text", "not UTF-8"), "invalid_payload", 400),
     (InvalidPayload("$.kind", f"Invalid value '{SECRET}'"), "invalid_payload", 400),
     (BodyTooLarge(), "body_too_large", 413),
+    (TooManyEvents("$.events", 1000), "too_many_events", 413),
     (ClientDisconnect(), "client_disconnected", 400),
     (SignatureError(f"Invalid subject: {SECRET}"), "wrong_signature", 401),
 ]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.items import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, from_account, item, parse_one
+from tests.support.items import ACCOUNT, PERSON, RECEIVED_AT, SENT_AT, change, from_account, item, parse, parse_one
 
 
 @pytest.mark.parametrize(("sent", "read"), [(2, 2), ("2", 2), (2.0, 2), ("x", None), (-1, None), (True, None)])
@@ -129,12 +129,32 @@ def test_what_we_do_not_act_on_is_kept_under_its_name(key: str) -> None:
     assert event.raw == received
 
 
-def test_of_several_things_the_message_wins_then_the_order_of_the_keys_decides() -> None:
+def test_an_item_about_several_things_is_several_events_the_message_first() -> None:
     held = {"mid": "m1", "action": "react", "payload": "P"}
-    assert parse_one(item(delivery=held, read=held, reaction=held, message=held)).kind == "message"
-    assert parse_one(item(delivery=held, read=held, reaction=held)).kind == "reaction"
-    assert parse_one(item(delivery=held, read=held)).kind == "read"
+    several = item(delivery=held, read=held, reaction=held, message=held, future=1, is_self=False)
+    events = parse(several)
+    assert [event.kind for event in events] == ["message", "reaction", "read", "unknown"]
+    assert [event.contact_id for event in events] == [PERSON] * 4
+    assert events[0].raw == item(message=held, future=1, is_self=False)
+    assert events[1].raw == item(reaction=held, is_self=False)
+    assert [parse_one(event.raw) for event in events] == events
     assert parse_one(item(message=None, read=held)).kind == "read"
+
+
+def test_a_change_about_several_things_is_several_events() -> None:
+    held = {"mid": "m1", "action": "react"}
+    events = parse({**change("messages", item(reaction=held, message=held)), "more": 1}, under="changes")
+    assert [event.kind for event in events] == ["message", "reaction"]
+    assert events[0].raw == {**change("messages", item(message=held)), "more": 1}
+    assert events[1].raw == change("messages", item(reaction=held))
+
+
+@pytest.mark.parametrize("owner", ["message", "postback"])
+def test_a_referral_beside_a_message_or_postback_belongs_to_it(owner: str) -> None:
+    held, referral = {"mid": "m1", "num_edit": 1}, {"ref": "r"}
+    events = parse(item(read=held, message_edit=held, referral=referral, **{owner: held}))
+    assert sorted(event.kind for event in events) == sorted([owner, "edit", "read"])
+    assert [event.referral for event in events if event.kind == owner] == [referral]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,24 @@ def test_every_sample_is_read_again_as_it_was(folder: Any) -> None:
     assert [reparse(archived(event)) for event in events] == events
 
 
+@given(FLAT.filter(bool), st.lists(ITEMS, max_size=2), st.lists(CHANGES, max_size=1), TIMES)
+@settings(max_examples=100)
+def test_what_lay_beside_the_arrays_of_an_entry_is_read_again_as_it_was(
+    flat: dict[str, Any], messaging: list[Any], changed: list[Any], time: Any
+) -> None:
+    for event in read({**flat, "id": ACCOUNT, "time": time, "messaging": messaging, "changes": changed}):
+        assert reparse(archived(event)) == event
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [{"timestamp": SENT_AT}, {"is_self": 1, "x": 2}, {"x" * 300: 1}, item(future=1), item(message={"mid": "m1"})],
+)
+def test_what_an_entry_holds_under_odd_names_is_read_again_as_it_was(rest: dict[str, Any]) -> None:
+    [_, event] = read({"id": ACCOUNT, "time": SENT_AT, "messaging": [item(read={"mid": "m1"})], **rest})
+    assert reparse(archived(event)) == event
+
+
 def test_a_comment_stays_where_its_notification_had_put_it() -> None:
     [event] = read({"id": ACCOUNT, "time": SENT_AT // 1000, "changes": [change("comments", {"id": "c1"})]})
     assert event.occurred_at == SENT_AT // 1000 * 1000 != event.received_at
