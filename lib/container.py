@@ -13,6 +13,8 @@ from lib.core.env_vars import DEFAULTS
 from lib.core.settings import Settings, load
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
 
     from lib.accounts.store import AccountStore
@@ -40,12 +42,31 @@ class Container:
 
     @cached_property
     def http(self) -> "httpx.AsyncClient":
-        """The HTTP client for the Graph API. It never follows a redirect: no destination of ours makes one."""
+        """The HTTP client for reading from the Graph API: it keeps its connections for the next call."""
+        return self._http_client(max_idle=20)
+
+    @cached_property
+    def fresh_http(self) -> "httpx.AsyncClient":
+        """The HTTP client for sends: each has a connection of its own (`graph.transport` says why)."""
+        return self._http_client(max_idle=0)
+
+    def _http_client(self, *, max_idle: int) -> "httpx.AsyncClient":
+        # It never follows a redirect: no destination of ours makes one.
         import httpx  # noqa: PLC0415
 
         return httpx.AsyncClient(
-            timeout=httpx.Timeout(10.0, connect=3.0), follow_redirects=False, limits=httpx.Limits(max_connections=64)
+            verify=self._tls,
+            timeout=httpx.Timeout(10.0, connect=3.0),
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=max_idle),
         )
+
+    @cached_property
+    def _tls(self) -> "ssl.SSLContext":
+        # One for both clients: to read the list of authorities takes longer than to make a client.
+        import httpx  # noqa: PLC0415
+
+        return httpx.create_ssl_context()
 
     @cached_property
     def publisher(self) -> "Publisher":
@@ -121,6 +142,7 @@ class Container:
             version=self.settings.graph_api_version,
             instagram_url=self.settings.graph_instagram_url,
             facebook_url=self.settings.graph_facebook_url,
+            fresh_http=self.fresh_http,
         )
 
     @cached_property
@@ -172,6 +194,8 @@ class Container:
         """Closes the connections that were opened, for a command that ends. The platform simply stops a function."""
         if "http" in self.__dict__:
             await self.http.aclose()
+        if "fresh_http" in self.__dict__:
+            await self.fresh_http.aclose()
         if "ingest_client" in self.__dict__:
             await self.ingest_client.close()
         if "database" in self.__dict__:

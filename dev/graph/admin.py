@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from dev.connection import is_of_this_machine
+from dev.connection import Connections, is_of_this_machine
 from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
@@ -28,6 +28,7 @@ class Standin:
     world: World
     faults: Faults
     echoes: Echoes
+    connections: Connections = field(default_factory=Connections)
     calls: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=10_000))
 
 

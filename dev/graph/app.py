@@ -12,18 +12,19 @@ from http import HTTPStatus
 from typing import TypeAlias
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive
 
-from dev.connection import cut, hang
+from dev.connection import close_idle, cut, hang
 from dev.graph import admin, nodes, refusals
 from dev.graph.admin import Standin
 from dev.graph.answers import json_answer
 from dev.graph.config import GraphConfig
 from dev.graph.echoes import Echoes
-from dev.graph.faults import REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
+from dev.graph.faults import CLOSES_AFTER_S, REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
 from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
 from dev.graph.refusals import Refusal, RefusedError
 from dev.graph.world import World
@@ -77,11 +78,12 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
 def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
     async def serve(request: Request) -> Response:
         body = await request.body()
+        is_kept = standin.connections.meet(request.receive)
         setting = standin.faults.take(name, person=nodes.person(standin.world, name, request, body))
-        record = _record(name, request, setting.fault)
+        record = _record(name, request, setting.fault, is_kept=is_kept)
         standin.calls.append(record)
         await asyncio.sleep(setting.latency_ms / 1000)
-        response = await _before_accepting(request, setting.fault)
+        response = await _before_accepting(request, setting.fault, is_kept=is_kept)
         if response is None:
             response = await _answer(standin, node, request, body, record)
             if response.status_code == HTTPStatus.OK:
@@ -89,6 +91,8 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
         if isinstance(response, _NoAnswer):
             return response
         record["status"] = response.status_code
+        if setting.fault in CLOSES_AFTER_S:
+            response.background = BackgroundTask(close_idle, request.receive, CLOSES_AFTER_S[setting.fault])
         if len(standin.calls) >= _CALLS_UNTIL_USAGE_SHOWS:
             response.headers.setdefault("X-App-Usage", _usage(len(standin.calls)))
         return response
@@ -105,8 +109,10 @@ async def _no_answer(request: Request, silence: Silence) -> Response:
     return _NoAnswer()
 
 
-async def _before_accepting(request: Request, fault: Fault) -> Response | None:
+async def _before_accepting(request: Request, fault: Fault, *, is_kept: bool) -> Response | None:
     """Returns the fault's answer before the call takes effect, or None if the call may take effect."""
+    if fault is Fault.CUTS_KEPT and is_kept:
+        return await _no_answer(request, cut)
     if fault in SILENT_BEFORE_ACCEPTING:
         return await _no_answer(request, SILENT_BEFORE_ACCEPTING[fault])
     if fault is Fault.FIELD_REFUSED:
@@ -135,7 +141,7 @@ async def _after_accepting(request: Request, fault: Fault) -> Response | None:
     return refusal.response() if refusal else None
 
 
-def _record(name: str, request: Request, fault: Fault) -> dict[str, object]:
+def _record(name: str, request: Request, fault: Fault, *, is_kept: bool) -> dict[str, object]:
     """Returns the record of a call. `account_id` is set once the token is known to be good, `status` at the end."""
     return {
         "at_ms": time.time_ns() // 1_000_000,
@@ -145,6 +151,7 @@ def _record(name: str, request: Request, fault: Fault) -> dict[str, object]:
         "fields": request.query_params.get("fields"),
         "appsecret_proof": "appsecret_proof" in request.query_params,
         "fault": fault,
+        "kept_connection": is_kept,
         "account_id": None,
         "status": None,
     }

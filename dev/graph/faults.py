@@ -46,6 +46,12 @@ class Fault(StrEnum):
     """Accepts, and answers 200 with something that is not JSON."""
     ALREADY_SENT = "already_sent"
     """Accepts, and answers error 1/1357046."""
+    CLOSES_AFTER_ANSWER = "closes_after_answer"
+    """Like `ok`. Then the connection is closed at once, and no header has said so."""
+    CLOSES_IDLE = "closes_idle"
+    """Like `ok`. Then the connection is closed if no other request comes on it soon (`IDLE_S`)."""
+    CUTS_KEPT = "cuts_kept"
+    """Closes a connection that the client has kept, just as the next request arrives, and does not accept."""
 
 
 REFUSES: Mapping[Fault, Refusal] = {
@@ -64,6 +70,10 @@ REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
     Fault.ALREADY_SENT: refusals.ALREADY_SENT,
     Fault.SERVER_ERROR_AFTER_ACCEPT: refusals.SERVER_ERROR,
 }
+
+
+IDLE_S = 0.3
+CLOSES_AFTER_S: Mapping[Fault, float] = {Fault.CLOSES_AFTER_ANSWER: 0.0, Fault.CLOSES_IDLE: IDLE_S}
 
 
 @dataclass(frozen=True, slots=True)

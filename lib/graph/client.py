@@ -1,6 +1,6 @@
 """The calls to Instagram's Graph API: a profile, a send, a conversation, an account's own token.
 
-No call is ever repeated after it may have reached Meta. `errors.classify` says what an error means.
+No send is ever repeated after it may have reached Meta. `errors.classify` says what an error means.
 """
 
 import time
@@ -37,11 +37,21 @@ class ProfileData:
 class GraphClient:
     """The calls. Each raises `GraphError`, `GraphTransportError` or `InvalidPayload`.
 
-    `timeout_s` bounds a whole call. The caller closes `http`.
+    `timeout_s` bounds a whole call. Sends go through `fresh_http` (`transport.GraphTransport`). The caller closes both.
     """
 
-    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
-        self._graph = GraphTransport(http, version=version, instagram_url=instagram_url, facebook_url=facebook_url)
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        version: str,
+        instagram_url: str,
+        facebook_url: str,
+        fresh_http: httpx.AsyncClient | None = None,
+    ) -> None:
+        self._graph = GraphTransport(
+            http, version=version, instagram_url=instagram_url, facebook_url=facebook_url, fresh_http=fresh_http
+        )
 
     async def profile(self, creds: Credentials, igsid: str, *, timeout_s: float) -> ProfileData:
         """Returns the profile of `igsid`. The follower fields are None if we may not ask for them.

@@ -27,7 +27,14 @@ MAX_ANSWER_BYTES = 1_000_000
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _TOKEN_EXPIRED = 190
-_NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+_NEVER_LEFT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+"""They are raised before there is a connection. The last two and `PoolTimeout` leave no trace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +68,24 @@ class Call:
 
 
 class GraphTransport:
-    """Makes calls through the given `httpx.AsyncClient`, and does not close it."""
+    """Makes calls through the given clients, and does not close them.
 
-    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
+    A GET may go out on a connection that `http` has kept. Meta closes idle connections, sometimes just when a request
+    arrives, and then nobody knows whether Meta has read the request. A send that may have left is never repeated. So a
+    POST goes through `fresh_http`, which keeps no connection. Without `fresh_http`, `http` must keep none.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        version: str,
+        instagram_url: str,
+        facebook_url: str,
+        fresh_http: httpx.AsyncClient | None = None,
+    ) -> None:
         self._http = http
+        self._fresh_http = fresh_http or http
         self._version = version
         self._hosts: dict[LoginFlavour, str] = {
             "instagram": instagram_url.rstrip("/"),
@@ -113,11 +134,30 @@ class GraphTransport:
     async def _exchange(
         self, creds: Credentials, call: Call, url: str, timeout_s: float
     ) -> "_Answer | GraphTransportError":
+        """Makes the call. A GET that finds its kept connection closed is made once more, on a fresh connection."""
+        deadline_s = time.monotonic() + timeout_s
         departure = _Departure()
+        if call.method != "GET":
+            return await self._attempt(self._fresh_http, creds, call, url, timeout_s, departure)
+        answer = await self._attempt(self._http, creds, call, url, timeout_s, departure)
+        left_s = deadline_s - time.monotonic()
+        if isinstance(answer, _Answer) or answer.kind == "timeout" or not departure.met_closed or left_s <= 0:
+            return answer
+        return await self._attempt(self._fresh_http, creds, call, url, left_s, _Departure())
+
+    async def _attempt(  # noqa: PLR0917
+        self,
+        http: httpx.AsyncClient,
+        creds: Credentials,
+        call: Call,
+        url: str,
+        timeout_s: float,
+        departure: "_Departure",
+    ) -> "_Answer | GraphTransportError":
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._http.stream(
+                http.stream(
                     call.method,
                     url,
                     params={**call.query, **creds.proof()},
@@ -133,9 +173,7 @@ class GraphTransport:
         except (TimeoutError, httpx.RequestError) as error:
             return GraphTransportError(
                 kind="timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "connection",
-                request_left=departure.may_have_left
-                if isinstance(error, TimeoutError)
-                else not isinstance(error, _NEVER_LEFT),
+                request_left=departure.may_have_left and not isinstance(error, _NEVER_LEFT),
                 is_send=call.is_send,
             )
 
@@ -160,20 +198,32 @@ class _Answer:
 
 
 class _Departure:
-    """Listens to httpcore's trace events: at a deadline they tell whether the request had begun to leave."""
+    """Listens to httpcore's trace events: they tell how far a request came before it failed.
+
+    Meta cannot act on a send without its body. So a send may have left once its body has begun to, and not before,
+    whatever the error is.
+    """
 
     def __init__(self) -> None:
-        self._traced = False
-        self._left = False
+        self._events: set[str] = set()
 
     @property
     def may_have_left(self) -> bool:
-        """Whether the request may have left. True also without any event: other transports do not trace."""
-        return self._left or not self._traced
+        """Whether Meta may have the request. True also without any event: other transports do not trace."""
+        return not self._events or "send_request_body.started" in self._events
+
+    @property
+    def met_closed(self) -> bool:
+        """Whether the request went out on a kept connection, and no answer began."""
+        return (
+            "send_request_headers.started" in self._events
+            and "connect_tcp.started" not in self._events
+            and "receive_response_headers.complete" not in self._events
+        )
 
     async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
-        self._traced = True
-        self._left = self._left or event.endswith(".send_request_headers.started")
+        # `http11.send_request_body.started`: the part before the first dot names the protocol.
+        self._events.add(event.partition(".")[2])
 
 
 class _QueryHider(logging.Filter):
