@@ -17,7 +17,7 @@ from dev.connection import Connections, is_of_this_machine
 from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
-from dev.graph.faults import ENDPOINTS, EVERY, EVERYBODY, Fault, Faults, Setting
+from dev.graph.faults import ENDPOINTS, EVERY, EVERYBODY, REFUSES, Fault, Faults, Setting
 from dev.graph.world import Account, World
 
 
@@ -67,7 +67,10 @@ class _Admin:
         return Route(f"/__dev/{name}", serve, methods=[method])
 
     async def faults(self, body: dict[str, object]) -> object:
-        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or a part of it."""
+        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0, "accepts": true}`.
+
+        Or a part of it. `accepts`: the call takes effect, and the answer refuses it all the same.
+        """
         endpoint = str(body.get("endpoint", EVERY))
         if endpoint not in (*ENDPOINTS, EVERY):
             raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
@@ -76,7 +79,10 @@ class _Admin:
             fault=Fault(str(body.get("fault", Fault.OK))),
             latency_ms=_whole(body.get("latency_ms", 0)),
             times=None if times is None else _whole(times),
+            accepts=body.get("accepts") is True,
         )
+        if setting.accepts and setting.fault not in REFUSES:
+            raise ValueError(f"accepts is for one of {', '.join(REFUSES)}")
         person = str(body.get("person", EVERYBODY))
         self._standin.faults.set(endpoint, setting, person=person)
         return {"endpoint": endpoint, "person": person, **dataclasses.asdict(setting)}

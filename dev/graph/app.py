@@ -24,7 +24,7 @@ from dev.graph.admin import Standin
 from dev.graph.answers import json_answer
 from dev.graph.config import GraphConfig
 from dev.graph.echoes import Echoes
-from dev.graph.faults import CLOSES_AFTER_S, REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
+from dev.graph.faults import CLOSES_AFTER_S, Fault, Faults, Setting
 from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
 from dev.graph.refusals import Refusal, RefusedError
 from dev.graph.world import World
@@ -83,11 +83,11 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
         record = _record(name, request, setting.fault, is_kept=is_kept)
         standin.calls.append(record)
         await asyncio.sleep(setting.latency_ms / 1000)
-        response = await _before_accepting(request, setting.fault, is_kept=is_kept)
+        response = await _before_accepting(request, setting, is_kept=is_kept)
         if response is None:
             response = await _answer(standin, node, request, body, record)
             if response.status_code == HTTPStatus.OK:
-                response = await _after_accepting(request, setting.fault) or response
+                response = await _after_accepting(request, setting) or response
         if isinstance(response, _NoAnswer):
             return response
         record["status"] = response.status_code
@@ -109,8 +109,9 @@ async def _no_answer(request: Request, silence: Silence) -> Response:
     return _NoAnswer()
 
 
-async def _before_accepting(request: Request, fault: Fault, *, is_kept: bool) -> Response | None:
+async def _before_accepting(request: Request, setting: Setting, *, is_kept: bool) -> Response | None:
     """Returns the fault's answer before the call takes effect, or None if the call may take effect."""
+    fault = setting.fault
     if fault is Fault.CUTS_KEPT and is_kept:
         return await _no_answer(request, cut)
     if fault in SILENT_BEFORE_ACCEPTING:
@@ -118,8 +119,7 @@ async def _before_accepting(request: Request, fault: Fault, *, is_kept: bool) ->
     if fault is Fault.FIELD_REFUSED:
         fields = top_level_fields(request.query_params.get("fields", ""))
         return refusals.FIELD_REFUSED.response() if FOLLOWER_FIELDS.intersection(fields) else None
-    refusal = REFUSES.get(fault)
-    return refusal.response() if refusal else None
+    return setting.refuses.response() if setting.refuses else None
 
 
 async def _answer(standin: Standin, node: Node, request: Request, body: bytes, record: dict[str, object]) -> Response:
@@ -131,14 +131,14 @@ async def _answer(standin: Standin, node: Node, request: Request, body: bytes, r
         return refused.refusal.response()
 
 
-async def _after_accepting(request: Request, fault: Fault) -> Response | None:
+async def _after_accepting(request: Request, setting: Setting) -> Response | None:
     """Returns the fault's answer after the call took effect, or None if the real answer stands."""
+    fault = setting.fault
     if fault in SILENT_AFTER_ACCEPTING:
         return await _no_answer(request, SILENT_AFTER_ACCEPTING[fault])
     if fault is Fault.GARBAGE:
         return Response("<!DOCTYPE html><title>Sorry, something went wrong.</title>", media_type="text/html")
-    refusal = REFUSES_AFTER_ACCEPTING.get(fault)
-    return refusal.response() if refusal else None
+    return setting.refuses_after_accepting.response() if setting.refuses_after_accepting else None
 
 
 def _record(name: str, request: Request, fault: Fault, *, is_kept: bool) -> dict[str, object]:

@@ -10,7 +10,8 @@ that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile
 receiving messages).
 
 Set faults while it runs: POST /__dev/faults {"endpoint": "send", "fault": "cut_after_accept",
-"times": 1}. GET /__dev/sent lists every accepted message.
+"times": 1}. A refusal with "accepts": true is of a message that was sent all the same. GET /__dev/sent lists
+every accepted message.
 """
 
 

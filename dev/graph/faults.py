@@ -29,6 +29,12 @@ class Fault(StrEnum):
     RATE_LIMIT = "rate_limit"
     RATE_LIMIT_THREAD = "rate_limit_thread"
     OUTSIDE_WINDOW = "outside_window"
+    FLOW_LIMIT = "flow_limit"
+    """Error 4/2207051."""
+    SPAM_SUSPECTED = "spam_suspected"
+    """Error 20/1772107."""
+    INVALID_PARAMETER = "invalid_parameter"
+    """Error 100."""
     EXPIRED_TOKEN = "expired_token"
     PERMISSION_MISSING = "permission_missing"
     NO_CONSENT = "no_consent"
@@ -60,6 +66,9 @@ REFUSES: Mapping[Fault, Refusal] = {
     Fault.TRANSIENT: refusals.TRANSIENT,
     Fault.RATE_LIMIT: refusals.RATE_LIMIT,
     Fault.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
+    Fault.FLOW_LIMIT: refusals.FLOW_LIMIT,
+    Fault.SPAM_SUSPECTED: refusals.SPAM_SUSPECTED,
+    Fault.INVALID_PARAMETER: refusals.REFUSED_PARAMETER,
     Fault.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
     Fault.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
     Fault.PERMISSION_MISSING: refusals.PERMISSION_MISSING,
@@ -78,11 +87,25 @@ CLOSES_AFTER_S: Mapping[Fault, float] = {Fault.CLOSES_AFTER_ANSWER: 0.0, Fault.C
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A fault, the wait before it, and the number of calls that it is still for (None: no end)."""
+    """A fault, the wait before it, and the number of calls that it is still for (None: no end).
+
+    With `accepts` a refusal is a lie: the call takes effect, the echo of a send is posted, and the answer refuses.
+    """
 
     fault: Fault = Fault.OK
     latency_ms: int = 0
     times: int | None = None
+    accepts: bool = False
+
+    @property
+    def refuses(self) -> Refusal | None:
+        """The refusal of a call that does not take effect."""
+        return None if self.accepts else REFUSES.get(self.fault)
+
+    @property
+    def refuses_after_accepting(self) -> Refusal | None:
+        """The refusal of a call that has taken effect."""
+        return REFUSES_AFTER_ACCEPTING.get(self.fault) or (REFUSES.get(self.fault) if self.accepts else None)
 
 
 class Faults:

@@ -97,6 +97,9 @@ RATE_LIMIT_THREAD = Refusal(
     status=403,
     headers={"X-Business-Use-Case-Usage": _business_usage(1)},
 )
+FLOW_LIMIT = Refusal(4, "Application request limit reached", subcode=2207051)
+SPAM_SUSPECTED = Refusal(20, "Application cannot send this message now", subcode=1772107)
+REFUSED_PARAMETER = invalid_parameter("Invalid parameter")
 OUTSIDE_WINDOW = Refusal(
     10,
     "(#10) This message is sent outside of allowed window.",

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from lib.errors.exceptions import GraphTransportError
+from dev.graph.faults import REFUSES, Fault
+from lib.errors.exceptions import GraphError, GraphTransportError
 from tests.graph.conftest import ACCOUNT, APP_SECRET, PERSON, Meta, credentials
 
 
@@ -101,3 +102,27 @@ def test_the_echo_of_a_private_reply_goes_to_who_commented(meta: Meta) -> None:
 
     [body] = meta.webhooks.wait_for(1)
     assert body["entry"][0]["messaging"][0]["recipient"]["id"] == PERSON
+
+
+@pytest.mark.parametrize("mode", ["early", "on", "late"])
+@pytest.mark.parametrize("refusal", REFUSES)
+def test_a_refusal_may_be_of_a_message_that_was_sent_and_is_echoed(meta: Meta, refusal: Fault, mode: str) -> None:
+    meta.post("echo", {"mode": mode, "delay_ms": {"early": 0, "on": 0, "late": 200}[mode]})
+    meta.fault("send", refusal, accepts=True)
+
+    with pytest.raises(GraphError) as caught:
+        meta.send()
+
+    if mode == "early":
+        assert len(meta.webhooks.received) == 1
+    [body] = meta.webhooks.wait_for(1)
+    [sent] = meta.sent()
+    assert body["entry"][0]["messaging"][0]["message"]["mid"] == sent["message_id"]
+    assert (caught.value.code, caught.value.subcode) == (REFUSES[refusal].code, REFUSES[refusal].subcode)
+
+
+def test_only_a_refusal_can_be_of_a_message_that_was_sent(meta: Meta) -> None:
+    answer = meta.admin.post("/__dev/faults", json={"endpoint": "send", "fault": "garbage", "accepts": True})
+
+    assert answer.status_code == 400
+    assert "429" in answer.json()["error"]
