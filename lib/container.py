@@ -48,6 +48,21 @@ class Container:
         )
 
     @cached_property
+    def send_http(self) -> "httpx.AsyncClient":
+        """The HTTP client for sends: each goes out on a connection of its own.
+
+        Meta closes a kept connection when it likes. A send that meets such a connection fails without an answer, and
+        nobody knows whether it left. On a fresh connection that cannot happen.
+        """
+        import httpx  # noqa: PLC0415
+
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(10.0, connect=3.0),
+            follow_redirects=False,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
+        )
+
+    @cached_property
     def publisher(self) -> "Publisher":
         """Publishes to QStash."""
         from lib.qstash.publisher import Publisher  # noqa: PLC0415
@@ -118,6 +133,7 @@ class Container:
 
         return GraphClient(
             self.http,
+            send_http=self.send_http,
             version=self.settings.graph_api_version,
             instagram_url=self.settings.graph_instagram_url,
             facebook_url=self.settings.graph_facebook_url,
@@ -172,6 +188,8 @@ class Container:
         """Closes the connections that were opened, for a command that ends. The platform simply stops a function."""
         if "http" in self.__dict__:
             await self.http.aclose()
+        if "send_http" in self.__dict__:
+            await self.send_http.aclose()
         if "ingest_client" in self.__dict__:
             await self.ingest_client.close()
         if "database" in self.__dict__:

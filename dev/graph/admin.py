@@ -29,6 +29,8 @@ class Standin:
     faults: Faults
     echoes: Echoes
     calls: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=10_000))
+    connections: set[int] = field(default_factory=set)
+    """The client's ports of the connections that were used once."""
 
 
 def routes(standin: Standin) -> list[Route]:
@@ -66,7 +68,10 @@ class _Admin:
         return Route(f"/__dev/{name}", serve, methods=[method])
 
     async def faults(self, body: dict[str, object]) -> object:
-        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or a part of it."""
+        """`{"endpoint": "send", "fault": "429", "person": "1784", "times": 2, "latency_ms": 0}`, or a part of it.
+
+        With `"accepts": true` the call takes effect, and is refused all the same.
+        """
         endpoint = str(body.get("endpoint", EVERY))
         if endpoint not in (*ENDPOINTS, EVERY):
             raise ValueError(f"endpoint must be one of {', '.join((*ENDPOINTS, EVERY))}")
@@ -75,6 +80,7 @@ class _Admin:
             fault=Fault(str(body.get("fault", Fault.OK))),
             latency_ms=_whole(body.get("latency_ms", 0)),
             times=None if times is None else _whole(times),
+            accepts=body.get("accepts") is True,
         )
         person = str(body.get("person", EVERYBODY))
         self._standin.faults.set(endpoint, setting, person=person)

@@ -23,7 +23,7 @@ from dev.graph.admin import Standin
 from dev.graph.answers import json_answer
 from dev.graph.config import GraphConfig
 from dev.graph.echoes import Echoes
-from dev.graph.faults import REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults
+from dev.graph.faults import REFUSES, REFUSES_AFTER_ACCEPTING, Fault, Faults, Setting
 from dev.graph.nodes import FOLLOWER_FIELDS, Node, top_level_fields
 from dev.graph.refusals import Refusal, RefusedError
 from dev.graph.world import World
@@ -81,11 +81,13 @@ def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
         record = _record(name, request, setting.fault)
         standin.calls.append(record)
         await asyncio.sleep(setting.latency_ms / 1000)
-        response = await _before_accepting(request, setting.fault)
+        if _is_kept(standin, request) and setting.fault is Fault.CLOSE_KEPT:
+            return await _no_answer(request, cut)
+        response = None if setting.accepts else await _before_accepting(request, setting.fault)
         if response is None:
             response = await _answer(standin, node, request, body, record)
             if response.status_code == HTTPStatus.OK:
-                response = await _after_accepting(request, setting.fault) or response
+                response = await _after_accepting(request, setting) or response
         if isinstance(response, _NoAnswer):
             return response
         record["status"] = response.status_code
@@ -125,13 +127,22 @@ async def _answer(standin: Standin, node: Node, request: Request, body: bytes, r
         return refused.refusal.response()
 
 
-async def _after_accepting(request: Request, fault: Fault) -> Response | None:
+def _is_kept(standin: Standin, request: Request) -> bool:
+    """Returns whether the request comes on a connection that had one before."""
+    port = request.client.port if request.client is not None else 0
+    is_kept = port in standin.connections
+    standin.connections.add(port)
+    return is_kept
+
+
+async def _after_accepting(request: Request, setting: Setting) -> Response | None:
     """Returns the fault's answer after the call took effect, or None if the real answer stands."""
+    fault = setting.fault
     if fault in SILENT_AFTER_ACCEPTING:
         return await _no_answer(request, SILENT_AFTER_ACCEPTING[fault])
     if fault is Fault.GARBAGE:
         return Response("<!DOCTYPE html><title>Sorry, something went wrong.</title>", media_type="text/html")
-    refusal = REFUSES_AFTER_ACCEPTING.get(fault)
+    refusal = REFUSES_AFTER_ACCEPTING.get(fault) or (REFUSES.get(fault) if setting.accepts else None)
     return refusal.response() if refusal else None
 
 

@@ -46,6 +46,10 @@ class Fault(StrEnum):
     """Accepts, and answers 200 with something that is not JSON."""
     ALREADY_SENT = "already_sent"
     """Accepts, and answers error 1/1357046."""
+    ACTION_BLOCKED = "action_blocked"
+    INVALID_PARAMETER = "invalid_parameter"
+    CLOSE_KEPT = "close_kept"
+    """Closes a connection on its second request, like a server that has just given up the idle connection."""
 
 
 REFUSES: Mapping[Fault, Refusal] = {
@@ -59,6 +63,8 @@ REFUSES: Mapping[Fault, Refusal] = {
     Fault.PERMISSION_MISSING: refusals.PERMISSION_MISSING,
     Fault.NO_CONSENT: refusals.NO_CONSENT,
     Fault.USER_GONE: refusals.USER_GONE,
+    Fault.ACTION_BLOCKED: refusals.ACTION_BLOCKED,
+    Fault.INVALID_PARAMETER: refusals.invalid_parameter("Invalid parameter"),
 }
 REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
     Fault.ALREADY_SENT: refusals.ALREADY_SENT,
@@ -68,11 +74,15 @@ REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A fault, the wait before it, and the number of calls that it is still for (None: no end)."""
+    """A fault, the wait before it, and the number of calls that it is still for (None: no end).
+
+    `accepts`: the call takes effect, and is refused all the same. Meta was seen to do that to sends.
+    """
 
     fault: Fault = Fault.OK
     latency_ms: int = 0
     times: int | None = None
+    accepts: bool = False
 
 
 class Faults:

@@ -37,11 +37,22 @@ class ProfileData:
 class GraphClient:
     """The calls. Each raises `GraphError`, `GraphTransportError` or `InvalidPayload`.
 
-    `timeout_s` bounds a whole call. The caller closes `http`.
+    `timeout_s` bounds a whole call. Sends go through `send_http`, which keeps no connection, or
+    else through `http`. The caller closes both.
     """
 
-    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
-        self._graph = GraphTransport(http, version=version, instagram_url=instagram_url, facebook_url=facebook_url)
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        send_http: httpx.AsyncClient | None = None,
+        version: str,
+        instagram_url: str,
+        facebook_url: str,
+    ) -> None:
+        self._graph = GraphTransport(
+            http, send_http=send_http, version=version, instagram_url=instagram_url, facebook_url=facebook_url
+        )
 
     async def profile(self, creds: Credentials, igsid: str, *, timeout_s: float) -> ProfileData:
         """Returns the profile of `igsid`. The follower fields are None if we may not ask for them.

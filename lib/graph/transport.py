@@ -61,10 +61,19 @@ class Call:
 
 
 class GraphTransport:
-    """Makes calls through the given `httpx.AsyncClient`, and does not close it."""
+    """Makes calls through the given clients, and does not close them. Sends go through `send_http` if it is given."""
 
-    def __init__(self, http: httpx.AsyncClient, *, version: str, instagram_url: str, facebook_url: str) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        *,
+        send_http: httpx.AsyncClient | None = None,
+        version: str,
+        instagram_url: str,
+        facebook_url: str,
+    ) -> None:
         self._http = http
+        self._send_http = send_http or http
         self._version = version
         self._hosts: dict[LoginFlavour, str] = {
             "instagram": instagram_url.rstrip("/"),
@@ -117,7 +126,7 @@ class GraphTransport:
         try:
             async with (
                 asyncio.timeout(timeout_s),
-                self._http.stream(
+                (self._send_http if call.is_send else self._http).stream(
                     call.method,
                     url,
                     params={**call.query, **creds.proof()},
