@@ -112,7 +112,7 @@ async def _no_answer(request: Request, silence: Silence) -> Response:
 async def _before_accepting(request: Request, setting: Setting, *, is_kept: bool) -> Response | None:
     """Returns the fault's answer before the call takes effect, or None if the call may take effect."""
     fault = setting.fault
-    if fault is Fault.CUTS_KEPT and is_kept:
+    if fault is Fault.CLOSE_KEPT and is_kept:
         return await _no_answer(request, cut)
     if fault in SILENT_BEFORE_ACCEPTING:
         return await _no_answer(request, SILENT_BEFORE_ACCEPTING[fault])

@@ -29,7 +29,7 @@ class Fault(StrEnum):
     RATE_LIMIT = "rate_limit"
     RATE_LIMIT_THREAD = "rate_limit_thread"
     OUTSIDE_WINDOW = "outside_window"
-    FLOW_LIMIT = "flow_limit"
+    ACTION_BLOCKED = "action_blocked"
     """Error 4/2207051."""
     SPAM_SUSPECTED = "spam_suspected"
     """Error 20/1772107."""
@@ -52,11 +52,11 @@ class Fault(StrEnum):
     """Accepts, and answers 200 with something that is not JSON."""
     ALREADY_SENT = "already_sent"
     """Accepts, and answers error 1/1357046."""
-    CLOSES_AFTER_ANSWER = "closes_after_answer"
+    CLOSE_AFTER_ANSWER = "close_after_answer"
     """Like `ok`. Then the connection is closed at once, and no header has said so."""
-    CLOSES_IDLE = "closes_idle"
+    CLOSE_IDLE = "close_idle"
     """Like `ok`. Then the connection is closed if no other request comes on it soon (`IDLE_S`)."""
-    CUTS_KEPT = "cuts_kept"
+    CLOSE_KEPT = "close_kept"
     """Closes a connection that the client has kept, just as the next request arrives, and does not accept."""
 
 
@@ -66,7 +66,7 @@ REFUSES: Mapping[Fault, Refusal] = {
     Fault.TRANSIENT: refusals.TRANSIENT,
     Fault.RATE_LIMIT: refusals.RATE_LIMIT,
     Fault.RATE_LIMIT_THREAD: refusals.RATE_LIMIT_THREAD,
-    Fault.FLOW_LIMIT: refusals.FLOW_LIMIT,
+    Fault.ACTION_BLOCKED: refusals.ACTION_BLOCKED,
     Fault.SPAM_SUSPECTED: refusals.SPAM_SUSPECTED,
     Fault.INVALID_PARAMETER: refusals.REFUSED_PARAMETER,
     Fault.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
@@ -82,7 +82,7 @@ REFUSES_AFTER_ACCEPTING: Mapping[Fault, Refusal] = {
 
 
 IDLE_S = 0.3
-CLOSES_AFTER_S: Mapping[Fault, float] = {Fault.CLOSES_AFTER_ANSWER: 0.0, Fault.CLOSES_IDLE: IDLE_S}
+CLOSES_AFTER_S: Mapping[Fault, float] = {Fault.CLOSE_AFTER_ANSWER: 0.0, Fault.CLOSE_IDLE: IDLE_S}
 
 
 @dataclass(frozen=True, slots=True)

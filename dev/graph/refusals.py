@@ -71,6 +71,7 @@ def no_such_object(node_id: str) -> Refusal:
 
 
 INVALID_TOKEN = Refusal(190, "Invalid OAuth access token - Cannot parse access token", status=401)
+ACTION_BLOCKED = Refusal(4, "Application request limit reached", subcode=2207051, status=403)
 PERMISSION_MISSING = Refusal(10, "(#10) Application does not have permission for this action")
 EXPIRED_TOKEN = Refusal(
     190, "Error validating access token: Session has expired on a day long past.", subcode=463, status=401
@@ -97,7 +98,6 @@ RATE_LIMIT_THREAD = Refusal(
     status=403,
     headers={"X-Business-Use-Case-Usage": _business_usage(1)},
 )
-FLOW_LIMIT = Refusal(4, "Application request limit reached", subcode=2207051)
 SPAM_SUSPECTED = Refusal(20, "Application cannot send this message now", subcode=1772107)
 REFUSED_PARAMETER = invalid_parameter("Invalid parameter")
 OUTSIDE_WINDOW = Refusal(

@@ -22,9 +22,13 @@ class PlannedEffect(Model):
 
 
 class ClaimedEffect(Model):
-    """An effect on which this attempt holds the lease."""
+    """An effect on which this attempt holds the lease.
+
+    `may_have_left`: Meta refused the send before, or did not answer. It may have been delivered all the same.
+    """
 
     effect_id: str
     kind: EffectKind
     payload: dict[str, Any]
     rule_id: int | None = None
+    may_have_left: bool = False

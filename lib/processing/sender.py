@@ -17,6 +17,7 @@ from lib.errors.exceptions import DeadlineExceeded, SendDelayed, UnreadableAnswe
 from lib.errors.verdict import Verdict
 from lib.events.model import Comment, Event
 from lib.graph.client import GraphClient
+from lib.graph.conversation import sent_by_us
 from lib.graph.transport import Credentials
 from lib.processing.attempt import Attempt, DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd
@@ -31,6 +32,10 @@ SHORTEST_SEND_S = 1.0
 
 MEND_WAIT_S = 900.0
 """How long an effect waits for a person to mend a token, a permission or a setting."""
+
+LOOK_TIMEOUT_S = 4.0
+LOOK_AGAIN_S = 30.0
+"""If the conversation cannot be read for now, a repetition waits so long."""
 
 PERMIT_WITHIN_S = 4.0
 """The permit to send is asked for again and again for so long, if the database does not answer."""
@@ -85,8 +90,35 @@ class Sender:
         if _spare_s(attempt) <= 0:
             await self._finish(attempt, effect, "planned", code="deadline_exceeded")
             return EffectResult(error=DeadlineExceeded())
+        if effect.may_have_left and (wait := await self._look_first(attempt, access, effect)) is not None:
+            return wait
         held_back = await self._hold_back(attempt, access, effect, message)
         return held_back or await self._send(attempt, access, effect, message)
+
+    async def _look_first(self, attempt: Attempt, access: Credentials, effect: ClaimedEffect) -> EffectResult | None:
+        """Looks for a reply in its conversation before the reply is repeated: Meta may have delivered what it refused.
+
+        Its echo may be late, and the conversation is not. Returns why the reply has to wait, or None. A reply that is
+        found is settled, so that `begin_send` gives no permit. If Meta does not show us conversations at all, the echo
+        has to do.
+        """
+        contact_id = attempt.event.contact_id
+        if contact_id is None:
+            return None
+        try:
+            shown = await self._graph.conversation_messages(
+                access, contact_id, timeout_s=min(LOOK_TIMEOUT_S, _spare_s(attempt))
+            )
+        except Exception as error:
+            verdict = classify(error)
+            _log.warning("Reply not looked for before its repetition", effect_id=effect.effect_id, code=verdict.code)
+            if not verdict.retryable:
+                return None
+            wait_s = verdict.retry_after or LOOK_AGAIN_S
+            await self._finish(attempt, effect, "planned", code=verdict.code, retry_after_s=wait_s, never_left=True)
+            return EffectResult(error=SendDelayed(wait_s))
+        await self._store.settle_by_conversation(access.account_id, contact_id, sent_by_us(shown, contact_id))
+        return None
 
     async def _hold_back(
         self, attempt: Attempt, access: Credentials, effect: ClaimedEffect, message: Mapping[str, Any]

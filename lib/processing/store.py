@@ -15,6 +15,7 @@ from lib.core.settings import Settings
 from lib.database import Database, read_answer
 from lib.errors.exceptions import UnreadableAnswer
 from lib.events.model import Event, Via, as_json
+from lib.graph.conversation import ConversationMessage
 from lib.processing.attempt import DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.processing.rate_limit import Limits
@@ -147,6 +148,19 @@ class EventStore:
             },
         )
         return read_answer(answer, SendPermit)
+
+    async def settle_by_conversation(
+        self, account_id: str, contact_id: str, messages: Sequence[ConversationMessage]
+    ) -> None:
+        """Settles the sends of a conversation that are among `messages`, before one of them is repeated."""
+        await self._database.rpc(
+            "settle_unknown",
+            {
+                "p_account_id": account_id,
+                "p_contact_id": contact_id,
+                "p_messages": [message.model_dump(mode="json") for message in messages],
+            },
+        )
 
     async def finish_effect(
         self,

@@ -1,11 +1,11 @@
 """Sends with an unknown outcome in the database: `unknown_sends` and `settle_unknown` of `…_recovery.sql`."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from lib.accounts.tokens import StoredToken
 from lib.core.model import Model
 from lib.database import Database, read_answer
+from lib.graph.conversation import ConversationMessage
 
 
 class UnknownSendConversation(Model):
@@ -14,14 +14,6 @@ class UnknownSendConversation(Model):
     account_id: str
     contact_id: str
     token: StoredToken | None
-
-
-class ConversationMessage(Model):
-    """A message that we sent, as Meta shows it in the conversation."""
-
-    mid: str
-    text: str
-    at: datetime
 
 
 class ReconcileStore:

@@ -5,8 +5,7 @@ not found stays unknown, for a person to decide.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from itertools import groupby
 
 from lib.accounts.access import NoAccess, access_to
@@ -16,8 +15,9 @@ from lib.core.deadline import Deadline
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.graph.client import GraphClient
+from lib.graph.conversation import ConversationMessage, sent_by_us
 from lib.graph.transport import Credentials
-from lib.recovery.reconcile_store import ConversationMessage, ReconcileStore, UnknownSendConversation
+from lib.recovery.reconcile_store import ReconcileStore, UnknownSendConversation
 
 OLDER_THAN_S = 120
 """An echo comes within seconds. A send without one is looked for after this time."""
@@ -81,27 +81,4 @@ class Reconciler:
     async def _messages(self, access: Credentials, conversation: UnknownSendConversation) -> list[ConversationMessage]:
         """Returns the messages of `conversation` that the account sent."""
         messages = await self._graph.conversation_messages(access, conversation.contact_id, timeout_s=CALL_TIMEOUT_S)
-        return [ours for message in messages if (ours := sent_by_us(message, conversation.contact_id)) is not None]
-
-
-def sent_by_us(message: Mapping[str, object], contact_id: str) -> ConversationMessage | None:
-    """Returns `message` if the account sent it. None if `contact_id` sent it, or if its sender is not known.
-
-    A conversation has two sides: a message that `contact_id` did not send is ours, under whichever of our ids. Meta
-    shows an attachment without its kind, so a reply that is an attachment is found by its echo only.
-    """
-    mid, sender, text = message.get("id"), message.get("from"), message.get("message")
-    sender_id = sender.get("id") if isinstance(sender, Mapping) else None
-    at = _moment(message.get("created_time"))
-    if at is None or not (isinstance(mid, str) and isinstance(text, str) and isinstance(sender_id, str)):
-        return None
-    return ConversationMessage(mid=mid, text=text, at=at) if mid and text and sender_id != contact_id else None
-
-
-def _moment(created_time: object) -> datetime | None:
-    """Returns the time in `2026-11-24T15:47:17+0000`, as Meta writes it, or None if it is no such time."""
-    try:
-        moment = datetime.fromisoformat(created_time) if isinstance(created_time, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+        return sent_by_us(messages, conversation.contact_id)

@@ -227,7 +227,7 @@ begin
             (o.state = 'planned' and coalesce(o.not_before, '-infinity') <= clock_timestamp())
             or (o.state = 'claimed' and o.lease_until < clock_timestamp())
         )
-        returning o.effect_id, o.kind, o.rule_id, o.payload, o.planned_at
+        returning o.effect_id, o.kind, o.rule_id, o.payload, o.left_at is not null as may_have_left, o.planned_at
     )
     select coalesce(jsonb_agg(to_jsonb(due) - 'planned_at' order by due.planned_at, due.effect_id), '[]')
     into v_claimed from due;

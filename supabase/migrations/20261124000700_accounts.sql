@@ -159,7 +159,8 @@ begin
     end if;
     if p_account.state = 'needs_reauth' and p_env_token is not null
         and p_account.state_code is distinct from 'deauthorized' then
-        perform public.mark_account(p_account.account_id, 'active');
+        update public.accounts a set state = 'active', state_code = null, state_changed_at = now()
+        where a.account_id = p_account.account_id;
         return 'active';
     end if;
     return p_account.state;
@@ -175,15 +176,17 @@ as $$
     where a.account_id = p_account and ingestion.state_for(a, p_env_token) = 'needs_reauth';
 $$;
 
--- Sets the state of an account.
+-- Sets the state of an account. A person who starts an account says that its token works, whatever Meta said before.
 create function public.mark_account(p_account_id text, p_state text, p_code text default null) returns void
 language sql set search_path = ''
 as $$
     insert into public.accounts as a (account_id, state, state_code, state_changed_at)
     values (ingestion.resolve_account(p_account_id), p_state, p_code, now())
     on conflict (account_id) do update set
-        state = excluded.state, state_code = excluded.state_code, state_changed_at = excluded.state_changed_at
-    where a.state <> excluded.state or a.state_code is distinct from excluded.state_code;
+        state = excluded.state, state_code = excluded.state_code, state_changed_at = excluded.state_changed_at,
+        dead_env_tokens = case when excluded.state = 'active' then '{}' else a.dead_env_tokens end
+    where a.state <> excluded.state or a.state_code is distinct from excluded.state_code
+        or (excluded.state = 'active' and a.dead_env_tokens <> '{}');
 $$;
 comment on function public.mark_account is 'Sets the state of one account; an unknown account gets a row.';
 

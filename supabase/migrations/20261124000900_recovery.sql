@@ -117,8 +117,9 @@ as $$
 $$;
 comment on function public.unknown_sends is 'Takes unknown sends that are to be looked for in their conversations.';
 
--- Settles the unknown sends of one conversation by our messages that it shows, [{mid, text, at}]. Each send gets the
--- message nearest in time that could be its own, unless another send has that message. Returns how many were found.
+-- Settles sends of one conversation by our messages that it shows, [{mid, text, at}]: those that are unknown, and those
+-- that Meta refused and that are about to be repeated. Each send gets the message nearest in time that could be its own,
+-- unless another send has that message. A message without a text may be any attachment. Returns how many were found.
 create function public.settle_unknown(p_account_id text, p_contact_id text, p_messages jsonb) returns integer
 language plpgsql set search_path = ''
 as $$
@@ -130,14 +131,15 @@ begin
     for v_effect in
         select o.* from public.outbox o
         where o.account_id = p_account_id and o.contact_id = p_contact_id
-            and o.state = 'unknown' and not o.mid_guessed
+            and (o.state = 'unknown' or (o.state in ('planned', 'claimed') and o.left_at is not null))
+            and not o.mid_guessed
         order by o.sending_at, o.effect_id
         for update
     loop
         v_mid := (
             select m.mid
             from jsonb_to_recordset(p_messages) m (mid text, text text, at timestamptz)
-            where ingestion.looks_like_echo(v_effect.payload, m.text, '[]')
+            where case when v_effect.payload ? 'text' then m.text = v_effect.payload ->> 'text' else m.text = '' end
                 and m.at <@ ingestion.echo_window(v_effect)
                 and not exists (
                     select from public.outbox o
@@ -147,10 +149,10 @@ begin
             limit 1
         );
         continue when v_mid is null;
-        perform ingestion.write_sent_message(v_effect, v_mid);
-        update public.outbox o set state = 'sent', mid = v_mid, mid_guessed = true, error_code = null
-        where o.effect_id = v_effect.effect_id;
-        v_settled := v_settled + 1;
+        if ingestion.settle_send(v_effect, v_mid, p_is_guess => true) = 'sent' then
+            perform ingestion.write_sent_message(v_effect, v_mid);
+            v_settled := v_settled + 1;
+        end if;
     end loop;
     return v_settled;
 end;

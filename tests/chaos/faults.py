@@ -16,6 +16,7 @@ from dev.stack import Stack
 from dev.stack.gateway import FAULT
 from tests.chaos.schedule import Fault
 
+PAGE = "<html><head><title>Forbidden</title></head></html>"
 IN_FLIGHT_WITHIN_S = 0.5
 """How long a killer waits for a request to be under way."""
 
@@ -49,6 +50,8 @@ class Faults:
             self._stack.start_component(name)
             self._stack.kill(name, signal.SIGCONT)
         self._cut(0)
+        self._grant_role()
+        self._remove_unreadable_rule()
         self._qstash({"publish": "ok", "delivery": {}})
         for endpoint in ("*", "send", "profile"):
             self._graph("faults", {"endpoint": endpoint, "fault": "ok"})
@@ -106,7 +109,32 @@ class Faults:
         self._cut(int(fault.kind.wish["answers"]))
 
     def _cut(self, answers: int) -> None:
-        self._http.post(f"{self._stack.supabase_url}{FAULT}", json={"times": answers}).raise_for_status()
+        self._gateway({"times": answers})
+
+    def _answer_instead(self, fault: Fault) -> None:
+        self._gateway({"body": PAGE, **fault.kind.wish})
+
+    def _gateway(self, wish: Mapping[str, Any]) -> None:
+        self._http.post(f"{self._stack.supabase_url}{FAULT}", json=wish).raise_for_status()
+
+    def _refuse_role(self, _fault: Fault) -> None:
+        """A migration forgot the grants, or somebody took them away."""
+        with self._database() as database:
+            database.execute("revoke usage on schema ingestion from service_role")
+
+    def _grant_role(self, _fault: Fault | None = None) -> None:
+        with self._database() as database:
+            database.execute("grant usage on schema ingestion to service_role")
+
+    def _add_unreadable_rule(self, _fault: Fault) -> None:
+        """A newer schema knows a trigger that this code does not."""
+        with self._database() as database:
+            database.execute("alter table reply_rules drop constraint if exists reply_rules_trigger_check")
+            database.execute("insert into reply_rules (trigger, reply_text) values ('from_the_future', 'hello')")
+
+    def _remove_unreadable_rule(self, _fault: Fault | None = None) -> None:
+        with self._database() as database:
+            database.execute("delete from reply_rules where trigger = 'from_the_future'")
 
     # The stand-ins.
 
@@ -166,6 +194,10 @@ BEGIN: Mapping[str, Act] = {
     "PostgREST frozen": _signal("postgrest", signal.SIGSTOP),
     "schema cache stale": Faults._make_schema_stale,
     "answers cut after commit": Faults._cut_answers,
+    "a gateway's page for the database": Faults._answer_instead,
+    "a JWT from the future": Faults._answer_instead,
+    "the database refuses our role": Faults._refuse_role,
+    "a rule that cannot be read": Faults._add_unreadable_rule,
     "QStash frozen": _signal("qstash", signal.SIGSTOP),
     "QStash delivers late": Faults._deliver_late,
     "Graph frozen": _signal("graph", signal.SIGSTOP),
@@ -180,6 +212,9 @@ END: Mapping[str, Act] = {
     "PostgREST killed": _start("postgrest"),
     "PostgREST frozen": _signal("postgrest", signal.SIGCONT),
     "schema cache stale": Faults._reload_schema,
+    "a gateway's page for the database": lambda faults, _fault: faults._cut(0),
+    "the database refuses our role": Faults._grant_role,
+    "a rule that cannot be read": Faults._remove_unreadable_rule,
     "QStash frozen": _signal("qstash", signal.SIGCONT),
     "Graph frozen": _signal("graph", signal.SIGCONT),
 }

@@ -178,7 +178,7 @@ def _complaint(reply: Reply, row: Mapping[str, Any], *, delivered: int) -> str |
         case "unknown" if not delivered:
             # Instagram never took it, and nobody can know: it is shown to people and not sent again.
             return None
-        case "failed" | "skipped" if delivered == 0 and (reply.locked_out or code in reply.may_fail_with):
+        case "failed" | "skipped" if delivered == 0 and code in reply.may_fail_with:
             return None
     return f"{state} ({code}), and Instagram delivered {delivered}"
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from lib.events.model import Event
 from lib.webhooks.parser import parse_webhook
-from tests.chaos.traffic import LOCKED_OUT, REFUSED, Told
+from tests.chaos.traffic import REFUSED, Told
 
 NEXT_PHASE_KINDS_LEFT_OUT = frozenset({"unknown"})
 
@@ -46,11 +46,6 @@ class Reply(NamedTuple):
     contact: str
     text: str
     may_fail_with: tuple[str, ...]
-
-    @property
-    def locked_out(self) -> bool:
-        """Whether its account can not send at all."""
-        return self.account == LOCKED_OUT
 
 
 Key: TypeAlias = tuple[str, ...]

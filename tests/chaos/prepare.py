@@ -23,7 +23,7 @@ async def prepare(stack: Stack, here: Container, told: Iterable[Told], *, outsid
             "insert into public.reply_rules (trigger, match, pattern, reply_text) values (%s, %s, %s, %s)",
             [(rule.trigger, rule.match, rule.pattern, rule.reply_text) for rule in RULES],
         )
-    await _lock_out(here.accounts, here.settings.token_encryption_keys)
+    await _give_token(here.accounts, EXPIRED_TOKEN, here.settings.token_encryption_keys)
     switches = f"{stack.graph_url}/__dev"
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         (await http.post(f"{switches}/echo", json={"webhook_url": outside_url + ECHOES})).raise_for_status()
@@ -33,7 +33,14 @@ async def prepare(stack: Stack, here: Container, told: Iterable[Told], *, outsid
                 (await http.post(f"{switches}/comments", json=who)).raise_for_status()
 
 
-async def _lock_out(accounts: AccountStore, keys: tuple[str, ...] | list[str]) -> None:
+async def log_in_again(here: Container) -> None:
+    """The owner of the account with the dead token logs in again, and a person starts what was stopped."""
+    await _give_token(here.accounts, f"local-{LOCKED_OUT}", here.settings.token_encryption_keys)
+    for account in await here.accounts.listed():
+        if account.state != "active":
+            await here.accounts.start(account.account_id)
+
+
+async def _give_token(accounts: AccountStore, token: str, keys: tuple[str, ...] | list[str]) -> None:
     account = Account(account_id=LOCKED_OUT, app_scoped_id=None, username="locked.out", login_flavour="instagram")
-    ciphertext = seal(EXPIRED_TOKEN, account_id=LOCKED_OUT, keys=keys)
-    await accounts.save(account, ciphertext=ciphertext, life_days=60)
+    await accounts.save(account, ciphertext=seal(token, account_id=LOCKED_OUT, keys=keys), life_days=60)

@@ -18,6 +18,7 @@ from lib.core.deadline import Deadline
 from lib.dead_letters.store import DeadLetter, LetterFilter
 from lib.recovery.redrive import LetterOutcome
 from tests.chaos.meta import Meta
+from tests.chaos.prepare import log_in_again
 from tests.chaos.watch import Watch
 
 QUIET_WITHIN_S = 240.0
@@ -36,6 +37,7 @@ async def recover(stack: Stack, here: Container, meta: Meta, watch: Watch, say: 
     """
     await say("Meta tells what it still has to tell, and QStash delivers what it holds")
     await quiet(stack, meta, watch)
+    await with_retries(lambda: log_in_again(here))
     for _ in range(MOST_ROUNDS):
         open_letters, unfinished = _owed(stack)
         if not (open_letters or unfinished):

@@ -33,6 +33,10 @@ KINDS: Mapping[Lane, Sequence[Kind]] = {
         Kind("PostgREST frozen", 6),
         Kind("schema cache stale", 5),
         Kind("answers cut after commit", 0, {"answers": 6}),
+        Kind("a gateway's page for the database", 4, {"times": 30, "status": 403, "content_type": "text/html"}),
+        Kind("a JWT from the future", 0, {"times": 4, "status": 401, "body": '{"code":"PGRST303","message":"no"}'}),
+        Kind("the database refuses our role", 4),
+        Kind("a rule that cannot be read", 4),
     ),
     "qstash": (
         Kind("QStash stopped", 10, {"publish": "refuse"}),
@@ -41,6 +45,7 @@ KINDS: Mapping[Lane, Sequence[Kind]] = {
         Kind("QStash hangs", 6, {"publish": "hang"}),
         Kind("QStash answers 429", 8, {"publish": "rate_limit"}),
         Kind("QStash daily limit", 6, {"publish": "daily_limit"}),
+        Kind("QStash refuses our token", 8, {"publish": "error", "status": 401}),
         Kind("QStash answers 500", 8, {"publish": "error", "status": 500}),
         Kind("QStash answers nonsense", 5, {"publish": "garbage"}),
         Kind("QStash takes half of a batch", 8, {"publish": "partial"}),
@@ -57,6 +62,14 @@ KINDS: Mapping[Lane, Sequence[Kind]] = {
         Kind("Graph answers 500", 6, {"endpoint": "*", "fault": "500"}),
         Kind("Graph sends, then answers 500", 6, {"endpoint": "send", "fault": "500_after_accept"}),
         Kind("Graph passing error", 6, {"endpoint": "*", "fault": "transient"}),
+        Kind("Graph sends, then answers 429", 6, {"endpoint": "send", "fault": "429", "accepts": True}),
+        Kind(
+            "Graph sends, then blocks the action", 6, {"endpoint": "send", "fault": "action_blocked", "accepts": True}
+        ),
+        Kind("Graph sends, then refuses", 6, {"endpoint": "send", "fault": "invalid_parameter", "accepts": True}),
+        Kind("Graph lacks a permission", 6, {"endpoint": "send", "fault": "permission_missing"}),
+        Kind("Graph refuses the token", 6, {"endpoint": "send", "fault": "expired_token"}),
+        Kind("Graph closes kept connections", 8, {"endpoint": "*", "fault": "close_kept"}),
         Kind("Graph app limit", 5, {"endpoint": "send", "fault": "rate_limit"}),
         Kind("Graph thread limit", 5, {"endpoint": "send", "fault": "rate_limit_thread"}),
         Kind("Graph cuts before it sends", 6, {"endpoint": "*", "fault": "cut_before_accept"}),

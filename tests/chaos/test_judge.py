@@ -52,8 +52,6 @@ def right(wanted: Expected) -> Tables:
 
 
 def ending(reply: Reply) -> dict[str, Any]:
-    if reply.locked_out:
-        return {"state": "skipped", "error_code": "account_needs_reauth"}
     if reply.may_fail_with:
         return {"state": "failed", "error_code": reply.may_fail_with[0]}
     return {"state": "sent", "error_code": None}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from dev.cli import cli
 from tests.chaos.model import event_of, expected
 from tests.chaos.schedule import KINDS, schedule
-from tests.chaos.traffic import traffic
+from tests.chaos.traffic import LOCKED_OUT, traffic
 
 NOW_MS = 1_795_000_000_000
 
@@ -58,7 +58,7 @@ def test_a_run_has_everything_that_can_be_told() -> None:
     kinds = {"message", "echo", "unsend", "edit", "reaction", "read", "postback", "comment", "unknown"}
     assert set(wanted.events.values()) == kinds
     assert {one.what for one in told} == {"item", "change", "forged", "poison"}
-    assert any(reply.locked_out for reply in wanted.replies)
+    assert any(reply.account == LOCKED_OUT for reply in wanted.replies)
     assert any(reply.may_fail_with for reply in wanted.replies)
 
 

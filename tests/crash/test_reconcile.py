@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from dev.stack import keys
-from lib.recovery.reconcile_store import ConversationMessage
-from lib.recovery.reconciler import sent_by_us
+from lib.graph.conversation import ConversationMessage, sent_by_us
 from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, message, webhook
 from tests.support.world import HEALTH, World
 
@@ -152,20 +151,20 @@ def test_without_a_token_nothing_is_asked(world: World) -> None:
 
 
 def test_what_we_sent_is_told_from_what_they_sent_and_what_nobody_can_tell() -> None:
-    assert sent_by_us(SHOWN, CONTACT) == ConversationMessage(
-        mid="m_1", text="20.", at=datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC)
-    )
-    assert sent_by_us({**SHOWN, "from": {"id": "178414000000"}}, CONTACT) is not None, "whichever of our ids it is"
+    ours = ConversationMessage(mid="m_1", text="20.", at=datetime(2026, 11, 24, 15, 47, 17, tzinfo=UTC))
+    assert sent_by_us([SHOWN], CONTACT) == [ours]
+    assert sent_by_us([{**SHOWN, "from": {"id": "178414000000"}}], CONTACT) == [ours], "whichever of our ids it is"
+    assert sent_by_us([{**SHOWN, "message": ""}], CONTACT) == [ours.model_copy(update={"text": ""})], "an attachment"
     unusable: list[dict[str, Any]] = [
         {"from": THEIRS},
         {"from": None},
         {"from": {}},
         {"id": ""},
         {"id": None},
-        {"message": ""},
+        {"id": "m" * 513},
         {"message": None},
         {"created_time": "yesterday"},
         {"created_time": "2026-11-24T15:47:17"},
         {"created_time": 1764000000},
     ]
-    assert [other for other in unusable if sent_by_us({**SHOWN, **other}, CONTACT) is not None] == []
+    assert sent_by_us([{**SHOWN, **other} for other in unusable], CONTACT) == []

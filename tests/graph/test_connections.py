@@ -15,7 +15,7 @@ from lib.errors.exceptions import GraphTransportError
 from lib.graph.client import GraphClient
 from tests.graph.conftest import PERSON, TOKEN, Meta, credentials
 
-CLOSING = ("closes_after_answer", "closes_idle", "cuts_kept")
+CLOSING = ("close_after_answer", "close_idle", "close_kept")
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from tests.support.world import World
 CONTACTS = [f"16235526887273{n:02d}" for n in range(6)]
 
 
-@pytest.mark.parametrize("fault", ["closes_after_answer", "closes_idle", "cuts_kept"])
+@pytest.mark.parametrize("fault", ["close_after_answer", "close_idle", "close_kept"])
 def test_no_reply_is_unknown_because_meta_closed_an_idle_connection(world: World, fault: str) -> None:
     world.rule(trigger="keyword", match="contains", pattern="price", reply_text="It is 68 €.")
     world.deliver(webhook(message("hello", contact=CONTACTS[0])))

@@ -247,3 +247,57 @@ def test_a_rule_that_came_later_does_not_answer_an_old_message(world: World) -> 
         under, built = TELLINGS[telling]
         channels.consume(Fact(ACCOUNT, under, {**built, "timestamp": at_ms}, at_ms).event())
     assert (world.count("outbox"), world.sent()) == (0, [])
+
+
+@pytest.mark.parametrize("refusal", ["429", "rate_limit", "rate_limit_thread", "action_blocked"])
+def test_a_reply_that_was_refused_and_delivered_is_found_in_its_conversation_before_it_is_repeated(
+    world: World, refusal: str
+) -> None:
+    """No echo ever comes."""
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("send", refusal, times=1, accepts=True)
+    world.deliver(webhook(message("price")))
+    world.sweep()
+    assert [sent["message_id"] for sent in world.sent()] == [effect(world)[1]]
+    assert effect(world)[0] == "sent"
+
+
+def test_a_picture_that_was_refused_and_may_be_there_is_not_sent_again(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", attachment={"type": "image", "url": "https://cdn.example/price.png"})
+    world.graph_fault("send", "429", times=1, accepts=True)
+    world.deliver(webhook(message("price")))
+    world.sweep()
+    assert len(world.sent()) == 1
+    assert effect(world)[0] == "unknown"
+
+
+@pytest.mark.parametrize("refusal", ["429", "rate_limit", "action_blocked"])
+def test_a_reply_that_was_refused_and_not_delivered_is_repeated(world: World, refusal: str) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("send", refusal, times=1)
+    world.deliver(webhook(message("price")))
+    world.sweep()
+    assert len(world.sent()) == 1
+    assert effect(world) == ("sent", world.sent()[0]["message_id"])
+
+
+def test_while_the_conversation_cannot_be_read_a_refused_reply_waits(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("send", "429", times=1, accepts=True)
+    world.graph_fault("conversations", "500")
+    world.deliver(webhook(message("price")))
+    assert len(world.sent()) == 1
+    assert effect(world)[0] == "planned"
+    world.graph_fault("conversations", "ok")
+    world.sweep()
+    assert (len(world.sent()), effect(world)[0]) == (1, "sent")
+
+
+def test_a_connection_that_meta_closes_while_it_is_idle_loses_no_reply(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("*", "close_kept")
+    people = [f"60012345678903{number:02}" for number in range(8)]
+    for person in people:
+        world.deliver(webhook(message("price", contact=person)))
+    assert sorted(sent["recipient_id"] for sent in world.sent()) == people
+    assert {row["state"] for row in world.rows("select state from outbox")} == {"sent"}

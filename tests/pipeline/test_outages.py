@@ -156,7 +156,6 @@ def test_a_reply_waits_for_the_mend_of_a_token_or_a_permission(world: World, fau
     world.deliver(webhook(message("price")))
     assert state(world)[0][0] == "planned"
     world.rows("select mark_account(account_id, 'active') from accounts")
-    world.db.execute("update accounts set dead_env_tokens = '{}'")
     world.sweep()
     assert state(world) == [("sent", None)]
     assert len(world.sent()) == 1
