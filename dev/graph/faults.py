@@ -37,6 +37,8 @@ class Fault(StrEnum):
     """Error 100."""
     EXPIRED_TOKEN = "expired_token"
     PERMISSION_MISSING = "permission_missing"
+    UNAVAILABLE = "unavailable"
+    """Error 551: the person does not receive messages."""
     NO_CONSENT = "no_consent"
     USER_GONE = "user_gone"
     FIELD_REFUSED = "field_refused"
@@ -72,6 +74,7 @@ REFUSES: Mapping[Fault, Refusal] = {
     Fault.OUTSIDE_WINDOW: refusals.OUTSIDE_WINDOW,
     Fault.EXPIRED_TOKEN: refusals.EXPIRED_TOKEN,
     Fault.PERMISSION_MISSING: refusals.PERMISSION_MISSING,
+    Fault.UNAVAILABLE: refusals.UNAVAILABLE,
     Fault.NO_CONSENT: refusals.NO_CONSENT,
     Fault.USER_GONE: refusals.USER_GONE,
 }

@@ -29,12 +29,12 @@ class Consumer:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
         )
 
-    async def deliver(self, message: Message, retried: int) -> Answer:
-        """Delivers once. Returns an `Answer` whatever happens, and never raises."""
+    async def deliver(self, message: Message, retried: int, *, at: str) -> Answer:
+        """Delivers once, to the URL `at`. Returns an `Answer` whatever happens, and never raises."""
         limit_s = self._config.delivery_timeout_s(message.options.timeout_s)
         try:
             async with asyncio.timeout(limit_s):
-                return await self._request(message, retried)
+                return await self._request(message, retried, at)
         except TimeoutError:
             return Answer(error=f"the destination did not answer within {limit_s:g} s")
         except Exception as error:
@@ -44,10 +44,10 @@ class Consumer:
         """Closes the connections."""
         await self._http.aclose()
 
-    async def _request(self, message: Message, retried: int) -> Answer:
+    async def _request(self, message: Message, retried: int, at: str) -> Answer:
         async with self._http.stream(
             message.options.method,
-            message.url,
+            at,
             headers=self._headers(message, retried),
             content=message.body,
         ) as response:

@@ -178,7 +178,7 @@ class Engine:
                     self._extra += 1
                     self._spawn(self._deliver_extra(message))
             self._deliveries += 1
-            answer = await self._consumer.deliver(message, job.retried)
+            answer = await self._consumer.deliver(message, job.retried, at=self._faults.address(message.url))
             if job.retried < self._faults.delivery.drop_answers:
                 return Answer(error="the answer of the destination was lost (fault)")
             return answer
@@ -189,7 +189,7 @@ class Engine:
             await self._disturb()
             async with self._admitted(message):
                 self._deliveries += 1
-                await self._consumer.deliver(message, 0)
+                await self._consumer.deliver(message, 0, at=self._faults.address(message.url))
         finally:
             self._extra = max(0, self._extra - 1)
 

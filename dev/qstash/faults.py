@@ -26,6 +26,14 @@ class DeliveryFaults:
     drop_answers: int = 0
 
 
+@dataclass(frozen=True)
+class Reroute:
+    """Every second delivery to `from_url` goes to `to_url`: two versions of one deployment run side by side."""
+
+    from_url: str
+    to_url: str
+
+
 @dataclass
 class Faults:
     """The faults in force. `times_left` counts publish requests; None has no end."""
@@ -35,23 +43,26 @@ class Faults:
     latency_ms: int = 0
     times_left: int | None = None
     delivery: DeliveryFaults = field(default_factory=DeliveryFaults)
+    reroute: Reroute | None = None
+    _deliveries: int = 0
 
     def configure(self, wish: Mapping[str, Any]) -> None:
-        """Replaces what the wish names: the publish half, the delivery half, or both.
+        """Replaces what the wish names: the publish half, the delivery half, the reroute, or several of them.
 
         Raises `ApiError` 400 for an unknown field or value.
         """
-        unknown = wish.keys() - {"publish", "status", "latency_ms", "times", "delivery"}
+        unknown = wish.keys() - {"publish", "status", "latency_ms", "times", "delivery", "reroute"}
         if unknown:
             raise bad_request(f"unknown fault field(s): {', '.join(sorted(unknown))}")
         publish = self._publish_wish(wish)
         delivery = _delivery_wish(wish["delivery"]) if "delivery" in wish else self.delivery
+        reroute = _reroute_wish(wish["reroute"]) if "reroute" in wish else self.reroute
         status = _int(wish, "status", 503, low=400, high=599)
         latency_ms = _int(wish, "latency_ms", 0)
         times = None if wish.get("times") is None else _int(wish, "times", 0)
         if wish.keys() & {"publish", "status", "latency_ms", "times"}:
             self.publish, self.status, self.latency_ms, self.times_left = publish, status, latency_ms, times
-        self.delivery = delivery
+        self.delivery, self.reroute = delivery, reroute
 
     def take(self) -> tuple[PublishFault, int, int]:
         """Returns the fault of the next publish request, its status and its latency, and counts it."""
@@ -61,10 +72,18 @@ class Faults:
             self.times_left -= 1
         return self.publish, self.status, self.latency_ms
 
+    def address(self, url: str) -> str:
+        """Returns where the next delivery to `url` goes, and counts it. It is signed for `url` all the same."""
+        if self.reroute is None or not url.startswith(self.reroute.from_url):
+            return url
+        self._deliveries += 1
+        return url if self._deliveries % 2 else self.reroute.to_url + url.removeprefix(self.reroute.from_url)
+
     def reset(self) -> None:
         """No faults."""
         self.publish, self.status, self.latency_ms, self.times_left = "ok", 503, 0, None
         self.delivery = DeliveryFaults()
+        self.reroute = None
 
     def show(self) -> Json:
         """What is in force."""
@@ -79,6 +98,7 @@ class Faults:
                 "delay_ms": self.delivery.delay_ms,
                 "drop_answer": self.delivery.drop_answers,
             },
+            "reroute": None if self.reroute is None else {"from": self.reroute.from_url, "to": self.reroute.to_url},
         }
 
     @staticmethod
@@ -105,6 +125,15 @@ def _delivery_wish(wish: object) -> DeliveryFaults:
         delay_ms=_int(wish, "delay_ms", 0),
         drop_answers=int(drop) if isinstance(drop, bool) else _int(wish, "drop_answer", 0),
     )
+
+
+def _reroute_wish(wish: object) -> Reroute | None:
+    match wish:
+        case None:
+            return None
+        case {"from": str(from_url), "to": str(to_url), **more} if not more:
+            return Reroute(from_url, to_url)
+    raise bad_request("reroute must be an object of from and to, or null")
 
 
 def _int(wish: Mapping[str, Any], name: str, default: int, *, low: int = 0, high: int = 600_000) -> int:

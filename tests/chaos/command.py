@@ -16,6 +16,7 @@ from dev.stack.own import hosted_settings, own_config
 from tests.chaos.outside import Outside
 from tests.chaos.report import Reporter, show_judgement, show_schedule
 from tests.chaos.run import Run, config_for
+from tests.chaos.schedule import ALL_RETRIES_S
 from tests.chaos.story import Plan
 
 PLOT_NAME = "chaos.png"
@@ -60,8 +61,9 @@ def chaos(
 
     A local stack of its own suffers a schedule of faults: functions killed in the midst of a request, Postgres and
     PostgREST stopped, every fault of QStash and Instagram, answers lost. Meta tells again what was not taken, in
-    other batches. Then Meta, QStash, the sweeper and `dead-letters retry` finish what they can, and every row is
-    compared. The same seed gives the same schedule and the same events.
+    other batches. The last fault is an outage longer than all of QStash's retries. Then Meta, QStash, the sweeper
+    and `dead-letters retry` finish what they can, and every row is compared. The same seed gives the same schedule
+    and the same events.
 
     The exit status is 0 only if nothing was lost, doubled, sent twice or judged wrongly.
     """
@@ -69,7 +71,8 @@ def chaos(
         raise click.UsageError(
             f"--time-scale {config.time_scale:g}: QStash's third retry takes half an hour; at most {SLOWEST}."
         )
-    plan = Plan(random.SystemRandom().randrange(2**32) if seed is None else seed, events, minutes * 60)
+    chosen = random.SystemRandom().randrange(2**32) if seed is None else seed
+    plan = Plan(chosen, events, minutes * 60, outage_s=ALL_RETRIES_S * config.time_scale)
     console = Console(highlight=False)
     if only_plan:
         show_schedule(console, plan)

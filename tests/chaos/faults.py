@@ -14,9 +14,11 @@ import psycopg
 from dev.qstash.deduplication import WINDOW_S
 from dev.stack import Stack
 from dev.stack.gateway import FAULT
+from tests.chaos.rows import Rows
 from tests.chaos.schedule import Fault
 
-PAGE = "<html><head><title>Forbidden</title></head></html>"
+DEAD_TOKEN = "EXPIRED-and-renewed"
+UNTIL_MENDED = 10**9
 IN_FLIGHT_WITHIN_S = 0.5
 """How long a killer waits for a request to be under way."""
 
@@ -30,19 +32,30 @@ class Faults:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._rows = Rows(stack)
         self._http = httpx.Client(timeout=5.0, trust_env=False)
+        self._beside = contextlib.ExitStack()
+        self._old_instance = ""
+
+    def start_old_instance(self) -> None:
+        """Starts an instance of before the token was renewed. QStash delivers to it only while that is the fault."""
+        env = {"PUBLIC_URL": self._stack.functions_url, "INSTAGRAM_ACCESS_TOKEN": DEAD_TOKEN}
+        self._old_instance = self._beside.enter_context(self._stack.functions(env))
 
     def close(self) -> None:
-        """Closes the connections."""
+        """Closes the connections, and ends the old instance."""
+        self._beside.close()
         self._http.close()
 
     def begin(self, fault: Fault) -> None:
         """Brings it about."""
-        BEGIN.get(fault.kind.name, Faults._tell)(self, fault)
+        default = Faults._answer_instead if fault.lane == "supabase" else Faults._tell
+        BEGIN.get(fault.kind.name, default)(self, fault)
 
     def end(self, fault: Fault) -> None:
         """Mends it."""
-        END.get(fault.kind.name, Faults._calm)(self, fault)
+        default = Faults._stop_answering if fault.lane == "supabase" else Faults._calm
+        END.get(fault.kind.name, default)(self, fault)
 
     def mend(self) -> None:
         """Everything runs, nobody misbehaves."""
@@ -50,9 +63,10 @@ class Faults:
             self._stack.start_component(name)
             self._stack.kill(name, signal.SIGCONT)
         self._cut(0)
-        self._grant_role()
-        self._remove_unreadable_rule()
-        self._qstash({"publish": "ok", "delivery": {}})
+        self._rows.grant_role()
+        self._rows.remove_unreadable_rules()
+        self._rows.unseal()
+        self._qstash({"publish": "ok", "delivery": {}, "reroute": None})
         for endpoint in ("*", "send", "profile"):
             self._graph("faults", {"endpoint": endpoint, "fault": "ok"})
         self._graph("echo", {"mode": "on", "delay_ms": 200})
@@ -112,29 +126,13 @@ class Faults:
         self._gateway({"times": answers})
 
     def _answer_instead(self, fault: Fault) -> None:
-        self._gateway({"body": PAGE, **fault.kind.wish})
+        self._gateway({"times": UNTIL_MENDED, **fault.kind.wish})
+
+    def _stop_answering(self, _fault: Fault) -> None:
+        self._cut(0)
 
     def _gateway(self, wish: Mapping[str, Any]) -> None:
         self._http.post(f"{self._stack.supabase_url}{FAULT}", json=wish).raise_for_status()
-
-    def _refuse_role(self, _fault: Fault) -> None:
-        """A migration forgot the grants, or somebody took them away."""
-        with self._database() as database:
-            database.execute("revoke usage on schema ingestion from service_role")
-
-    def _grant_role(self, _fault: Fault | None = None) -> None:
-        with self._database() as database:
-            database.execute("grant usage on schema ingestion to service_role")
-
-    def _add_unreadable_rule(self, _fault: Fault) -> None:
-        """A newer schema knows a trigger that this code does not."""
-        with self._database() as database:
-            database.execute("alter table reply_rules drop constraint if exists reply_rules_trigger_check")
-            database.execute("insert into reply_rules (trigger, reply_text) values ('from_the_future', 'hello')")
-
-    def _remove_unreadable_rule(self, _fault: Fault | None = None) -> None:
-        with self._database() as database:
-            database.execute("delete from reply_rules where trigger = 'from_the_future'")
 
     # The stand-ins.
 
@@ -142,18 +140,25 @@ class Faults:
         wish = dict(fault.kind.wish)
         if fault.lane == "qstash":
             self._qstash(wish)
-        elif "echo" in wish:
-            self._graph("echo", {"mode": wish["echo"]})
-        else:
+            return
+        if "echo" in wish:
+            self._graph("echo", {"mode": wish.pop("echo")})
+        if wish:
             self._graph("faults", wish)
 
     def _calm(self, fault: Fault) -> None:
         if fault.lane == "qstash":
             self._qstash({"publish": "ok", "delivery": {}})
-        elif "echo" in fault.kind.wish:
+        if "echo" in fault.kind.wish:
             self._graph("echo", {"mode": "on", "delay_ms": 200})
-        elif fault.lane == "graph":
+        if "endpoint" in fault.kind.wish:
             self._graph("faults", {"endpoint": fault.kind.wish["endpoint"], "fault": "ok"})
+
+    def _share_with_old_instance(self, _fault: Fault) -> None:
+        self._qstash({"reroute": {"from": self._stack.functions_url, "to": self._old_instance}})
+
+    def _leave_old_instance(self, _fault: Fault) -> None:
+        self._qstash({"reroute": None})
 
     def _deliver_late(self, fault: Fault) -> None:
         """Later than QStash remembers what it has had."""
@@ -194,13 +199,15 @@ BEGIN: Mapping[str, Act] = {
     "PostgREST frozen": _signal("postgrest", signal.SIGSTOP),
     "schema cache stale": Faults._make_schema_stale,
     "answers cut after commit": Faults._cut_answers,
-    "a gateway's page for the database": Faults._answer_instead,
-    "a JWT from the future": Faults._answer_instead,
-    "the database refuses our role": Faults._refuse_role,
-    "a rule that cannot be read": Faults._add_unreadable_rule,
+    "the database refuses our role": lambda faults, _fault: faults._rows.refuse_role(),
+    "rules that cannot be read": lambda faults, _fault: faults._rows.add_unreadable_rules(),
+    "the key of the stored tokens is wrong": lambda faults, _fault: faults._rows.seal_with_another_key(),
+    "an old instance has a dead token": Faults._share_with_old_instance,
     "QStash frozen": _signal("qstash", signal.SIGSTOP),
     "QStash delivers late": Faults._deliver_late,
     "Graph frozen": _signal("graph", signal.SIGSTOP),
+    "the database is away for longer than all retries": Faults._answer_instead,
+    "the functions are away for longer than all retries": _kill("functions"),
 }
 """By the name of the kind; every other kind is a wish that its stand-in is told."""
 
@@ -212,9 +219,12 @@ END: Mapping[str, Act] = {
     "PostgREST killed": _start("postgrest"),
     "PostgREST frozen": _signal("postgrest", signal.SIGCONT),
     "schema cache stale": Faults._reload_schema,
-    "a gateway's page for the database": lambda faults, _fault: faults._cut(0),
-    "the database refuses our role": Faults._grant_role,
-    "a rule that cannot be read": Faults._remove_unreadable_rule,
+    "the database refuses our role": lambda faults, _fault: faults._rows.grant_role(),
+    "rules that cannot be read": lambda faults, _fault: faults._rows.remove_unreadable_rules(),
+    "the key of the stored tokens is wrong": lambda faults, _fault: faults._rows.unseal(),
+    "an old instance has a dead token": Faults._leave_old_instance,
     "QStash frozen": _signal("qstash", signal.SIGCONT),
     "Graph frozen": _signal("graph", signal.SIGCONT),
+    "the database is away for longer than all retries": Faults._stop_answering,
+    "the functions are away for longer than all retries": _start("functions"),
 }

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from dev.stack import Stack
+from tests.chaos.dlq import entries_to_consumer
 from tests.chaos.model import Expected, Message, Person, Reaction, Reply, missing_or_extra
 
 Rows: TypeAlias = list[dict[str, Any]]
@@ -46,6 +47,8 @@ class Tables:
     outbox: Rows
     letters: Rows
     sent: Rows
+    dlq: Rows
+    """What QStash's own dead letter queue holds of our events."""
 
 
 def read_tables(stack: Stack) -> Tables:
@@ -71,6 +74,7 @@ def read_tables(stack: Stack) -> Tables:
             outbox=read("select event_id, kind, state, error_code from outbox"),
             letters=read("select source_message_id, event_id, status, error_code, state from dead_letters"),
             sent=sent,
+            dlq=entries_to_consumer(stack),
         )
 
 
@@ -91,6 +95,7 @@ def judge(
     _next_phase(verdict, wanted, found, handed_on)
     _replies(verdict, wanted.replies, found)
     _dead_letters(verdict, found, set(poison))
+    _qstash_dlq(verdict, found)
     return verdict
 
 
@@ -198,3 +203,15 @@ def _dead_letters(verdict: Judgement, found: Tables, poison: set[str]) -> None:
             verdict.lost.append(f"the dead letter of {letter['event_id']} is still open: {letter['error_code']}")
     verdict.counts["dead letters replayed"] = len(of_events)
     verdict.counts["dead letters of what is no event"] = len(poison)
+
+
+def _qstash_dlq(verdict: Judgement, found: Tables) -> None:
+    """QStash forgets its dead letters after days. So each has a letter of ours, and is gone once that is closed."""
+    states = {row["source_message_id"]: row["state"] for row in found.letters}
+    for entry in found.dlq:
+        state = states.get(entry["messageId"])
+        if state is None:
+            verdict.lost.append(f"only QStash's dead letter queue holds {entry['messageId']}")
+        elif state != "open":
+            verdict.wrong_verdicts.append(f"QStash's dead letter queue still holds {entry['messageId']}: {state}")
+    verdict.counts["entries in QStash's dead letter queue"] = len(found.dlq)

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 
 from tests.chaos.story import Story
 
-LANES = {"servers": "#b4443c", "qstash": "#c98a1b", "graph": "#7a5ea8"}
+LANES = {
+    "servers": "#b4443c",
+    "supabase": "#3e8e7e",
+    "settings": "#6b7280",
+    "qstash": "#c98a1b",
+    "graph": "#7a5ea8",
+    "outage": "#111827",
+}
 TOLD, DONE, WAITING = "#8a8f98", "#1f6f54", "#2f5d9b"
 
 

@@ -1,4 +1,6 @@
-"""The stack as a run wants it: rules, an account whose token has expired, people, and echoes that come to us."""
+"""The stack as a run wants it: rules, an account with a token of its own, one whose token has expired, people, and
+echoes that come to us.
+"""
 
 from collections.abc import Iterable
 
@@ -7,11 +9,10 @@ import psycopg
 
 from dev.stack import Stack
 from lib.accounts.access import Account
-from lib.accounts.store import AccountStore
 from lib.accounts.tokens import seal
 from lib.container import Container
 from tests.chaos.outside import ECHOES
-from tests.chaos.traffic import LOCKED_OUT, RULES, Told
+from tests.chaos.traffic import LOCKED_OUT, RULES, STORED, Told
 
 EXPIRED_TOKEN = "EXPIRED-long-ago"
 
@@ -23,7 +24,8 @@ async def prepare(stack: Stack, here: Container, told: Iterable[Told], *, outsid
             "insert into public.reply_rules (trigger, match, pattern, reply_text) values (%s, %s, %s, %s)",
             [(rule.trigger, rule.match, rule.pattern, rule.reply_text) for rule in RULES],
         )
-    await _give_token(here.accounts, EXPIRED_TOKEN, here.settings.token_encryption_keys)
+    await _give_token(here, LOCKED_OUT, EXPIRED_TOKEN)
+    await _give_token(here, STORED, f"local-{STORED}")
     switches = f"{stack.graph_url}/__dev"
     async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
         (await http.post(f"{switches}/echo", json={"webhook_url": outside_url + ECHOES})).raise_for_status()
@@ -35,12 +37,14 @@ async def prepare(stack: Stack, here: Container, told: Iterable[Told], *, outsid
 
 async def log_in_again(here: Container) -> None:
     """The owner of the account with the dead token logs in again, and a person starts what was stopped."""
-    await _give_token(here.accounts, f"local-{LOCKED_OUT}", here.settings.token_encryption_keys)
+    await _give_token(here, LOCKED_OUT, f"local-{LOCKED_OUT}")
     for account in await here.accounts.listed():
         if account.state != "active":
             await here.accounts.start(account.account_id)
 
 
-async def _give_token(accounts: AccountStore, token: str, keys: tuple[str, ...] | list[str]) -> None:
-    account = Account(account_id=LOCKED_OUT, app_scoped_id=None, username="locked.out", login_flavour="instagram")
-    await accounts.save(account, ciphertext=seal(token, account_id=LOCKED_OUT, keys=keys), life_days=60)
+async def _give_token(here: Container, account_id: str, token: str) -> None:
+    username = f"shop.{account_id[-2:]}"
+    account = Account(account_id=account_id, app_scoped_id=None, username=username, login_flavour="instagram")
+    ciphertext = seal(token, account_id=account_id, keys=here.settings.token_encryption_keys)
+    await here.accounts.save(account, ciphertext=ciphertext, life_days=60)

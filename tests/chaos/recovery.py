@@ -17,6 +17,7 @@ from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.dead_letters.store import DeadLetter, LetterFilter
 from lib.recovery.redrive import LetterOutcome
+from tests.chaos.dlq import entries_to_consumer
 from tests.chaos.meta import Meta
 from tests.chaos.prepare import log_in_again
 from tests.chaos.watch import Watch
@@ -39,10 +40,13 @@ async def recover(stack: Stack, here: Container, meta: Meta, watch: Watch, say: 
     await quiet(stack, meta, watch)
     await with_retries(lambda: log_in_again(here))
     for _ in range(MOST_ROUNDS):
-        open_letters, unfinished = _owed(stack)
-        if not (open_letters or unfinished):
+        open_letters, unfinished, at_qstash = await asyncio.to_thread(_owed, stack)
+        if not (open_letters or unfinished or at_qstash):
             return
-        await say(f"an hour passes; {unfinished} events are unfinished and {open_letters} dead letters open")
+        await say(
+            f"an hour passes; {unfinished} events are unfinished, {open_letters} dead letters open, "
+            f"{at_qstash} only at QStash"
+        )
         await asyncio.to_thread(_an_hour_passes, stack)
         await _sweep(stack)
         await quiet(stack, meta, watch)
@@ -76,15 +80,20 @@ async def _echoes_are_posted(stack: Stack) -> bool:
     return all(200 in one["echo_statuses"] for one in sent)
 
 
-def _owed(stack: Stack) -> tuple[int, int]:
-    """Open dead letters with an event in them, and events that are not finished."""
+def _owed(stack: Stack) -> tuple[int, int, int]:
+    """Open dead letters with an event in them, events that are not finished, and what QStash holds without an open
+    letter.
+    """
     with psycopg.connect(stack.dsn) as database:
         row = database.execute(
             "select (select count(*) from dead_letters where state = 'open' and event_id is not null),"
             " (select count(*) from events where processed_at is null)"
         ).fetchone()
+        letters = database.execute("select source_message_id from dead_letters where state = 'open'").fetchall()
     assert row is not None
-    return int(row[0]), int(row[1])
+    is_open = {letter for (letter,) in letters}
+    at_qstash = sum(entry["messageId"] not in is_open for entry in entries_to_consumer(stack))
+    return int(row[0]), int(row[1]), at_qstash
 
 
 def _an_hour_passes(stack: Stack) -> None:

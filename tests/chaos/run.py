@@ -27,6 +27,8 @@ from tests.chaos.watch import Watch
 SAMPLE_EVERY_S = 0.5
 PUBLISH_AGAIN_S = 0.3
 LISTEN_EVERY_S = 0.02
+TOLD_IN_OUTAGE = 0.15
+"""The part of the outage in which Meta still has something new to tell: QStash gives up on that, too."""
 
 Tick = Callable[[Story, Fault | None], None]
 """Called twice a second, and with each fault as it comes."""
@@ -42,7 +44,8 @@ class Run:
         self._faults, self._watch = Faults(stack), Watch(stack)
         self._poison: set[str] = set()
         self._now_ms = time.time_ns() // 1_000_000
-        self._told = traffic(plan.seed, plan.events, plan.lasts_s, now_ms=self._now_ms)
+        # The last events are told during the outage.
+        self._told = traffic(plan.seed, plan.events, plan.lasts_s + plan.outage_s * TOLD_IN_OUTAGE, now_ms=self._now_ms)
         self._began_s = 0.0
 
     async def run(self) -> Story:
@@ -51,6 +54,7 @@ class Run:
         self.story.webhooks = self._meta.tally
         beside: list[asyncio.Task[None]] = []
         try:
+            await asyncio.to_thread(self._faults.start_old_instance)
             await prepare(self._stack, here, self._told, outside_url=self._outside.url)
             self._began_s = time.monotonic()
             self._meta.tell((one for one in self._told if one.what != "poison"), began_s=self._began_s)
@@ -74,9 +78,13 @@ class Run:
         lanes: dict[str, list[Fault]] = {}
         for fault in self._plan.faults:
             lanes.setdefault(fault.lane, []).append(fault)
+        outage = lanes.pop("outage", [])
         poison = [one for one in self._told if one.what == "poison"]
         work: list[Coroutine[Any, Any, None]] = [self._break(faults) for faults in lanes.values()]
         await asyncio.gather(*work, self._poisoned(poison), self._until(self._plan.lasts_s))
+        # Alone: what another lane mends would end it too early.
+        await asyncio.to_thread(self._faults.mend)
+        await self._break(outage)
 
     async def _break(self, faults: list[Fault]) -> None:
         for fault in faults:

@@ -18,11 +18,13 @@ class Plan:
     seed: int
     events: int
     lasts_s: float
+    outage_s: float
+    """How long the outage at the end lasts: longer than all of QStash's retries."""
 
     @property
     def faults(self) -> list[Fault]:
         """The schedule."""
-        return schedule(self.seed, self.lasts_s)
+        return schedule(self.seed, self.lasts_s, self.outage_s)
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,15 @@ import pytest
 
 from dev.stack import Ports
 from dev.stack.config import ROOT
-from tests.chaos.schedule import schedule
+from tests.chaos.schedule import ALL_RETRIES_S, schedule
 
-SEED, EVENTS, MINUTES = 20261124, 240, 0.25
+SEED, EVENTS, MINUTES, TIME_SCALE = 20261124, 240, 0.25, 0.002
 
 
 @pytest.mark.timeout(400)
 def test_under_every_fault_nothing_is_lost_doubled_sent_twice_or_judged_wrongly(tmp_path: Path) -> None:
     picture = tmp_path / "run.png"
-    options = {"seed": SEED, "events": EVENTS, "minutes": MINUTES, "time-scale": 0.003, "plot": picture}
+    options = {"seed": SEED, "events": EVENTS, "minutes": MINUTES, "time-scale": TIME_SCALE, "plot": picture}
     options |= {"data-dir": tmp_path / "data"} | {f"{name}-port": port for name, port in vars(Ports.free()).items()}
     flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
     done = subprocess.run(
@@ -34,7 +34,7 @@ def test_under_every_fault_nothing_is_lost_doubled_sent_twice_or_judged_wrongly(
     ending = done.stdout.strip().splitlines()[-1]
     assert ending == "lost 0, doubled 0, double DMs 0, wrong verdicts 0. The promise held.", done.stdout
     assert done.returncode == 0
-    for fault in schedule(SEED, MINUTES * 60):
+    for fault in schedule(SEED, MINUTES * 60, ALL_RETRIES_S * TIME_SCALE):
         assert f"{fault.at_s:7.1f} s  {fault.kind.name}" in done.stdout
     told, processed = (int(re.findall(rf"(\d+) +events {what}", done.stdout)[0]) for what in ("told", "processed"))
     assert told == processed > EVENTS * 0.9

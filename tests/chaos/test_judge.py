@@ -48,6 +48,7 @@ def right(wanted: Expected) -> Tables:
             for reply, end in replies
             if end["state"] == "sent"
         ],
+        dlq=[{"messageId": POISON}],
     )
 
 
@@ -82,6 +83,16 @@ def _letter(tables: Tables, **columns: Any) -> None:
     tables.letters.append(letter("msg_other", event_id=tables.events[0]["event_id"], **columns))
 
 
+def _closed_letter_at_qstash(tables: Tables) -> None:
+    _letter(tables, state="replayed")
+    tables.dlq.append({"messageId": "msg_other"})
+
+
+def _refused_but_delivered(tables: Tables) -> None:
+    """Meta answered with an error of the kind that is final for some people, and delivered all the same."""
+    _answered(tables).update(state="failed", error_code="graph_outside_window")
+
+
 Damage = Callable[[Tables], Any]
 
 DAMAGES: dict[str, tuple[str, Damage]] = {
@@ -107,6 +118,10 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
     "a dead letter is open": ("lost", _letter),
     "an event is refused for good": ("wrong_verdicts", lambda t: _letter(t, status=489, state="replayed")),
     "what is no event is tried again": ("wrong_verdicts", lambda t: t.letters[0].update(status=500)),
+    "QStash alone has a letter": ("lost", lambda t: t.dlq.append({"messageId": "msg_unheard_of"})),
+    "QStash still has a closed letter": ("wrong_verdicts", _closed_letter_at_qstash),
+    "a refused reply that was delivered stays failed": ("wrong_verdicts", _refused_but_delivered),
+    "a refused reply that was delivered is sent again": ("double_dms", lambda t: t.sent.append(dict(t.sent[-1]))),
     "what is no event is in no list": ("wrong_verdicts", lambda t: t.letters.clear()),
 }
 

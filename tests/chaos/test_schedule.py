@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dev.cli import cli
 from tests.chaos.model import event_of, expected
-from tests.chaos.schedule import KINDS, schedule
+from tests.chaos.schedule import ALL_RETRIES_S, KINDS, OUTAGES, schedule
 from tests.chaos.traffic import LOCKED_OUT, traffic
 
 NOW_MS = 1_795_000_000_000
@@ -31,6 +31,21 @@ def test_every_kind_of_fault_comes_and_is_over_before_the_next_of_its_lane(seed:
         for earlier, later in pairwise([fault for fault in faults if fault.lane == lane]):
             assert earlier.at_s + earlier.for_s <= later.at_s
     assert all(fault.at_s + fault.for_s <= lasts_s for fault in faults)
+
+
+@given(seed=seeds, lasts_s=lengths)
+def test_the_last_fault_is_an_outage_that_begins_when_the_others_are_over(seed: int, lasts_s: float) -> None:
+    *others, outage = schedule(seed, lasts_s, 7.0)
+    assert others == schedule(seed, lasts_s)
+    assert (outage.lane, outage.for_s) == ("outage", 7.0)
+    assert all(fault.at_s + fault.for_s <= outage.at_s + 0.001 for fault in others)
+
+
+def test_the_seed_chooses_the_outage_and_it_is_longer_than_all_retries() -> None:
+    outages = {schedule(seed, 60, 1.0)[-1].kind.name for seed in range(50)}
+    assert outages == {kind.name for kind in OUTAGES}
+    a_message_s = 12 + 148 + 1808
+    assert 2 * a_message_s < ALL_RETRIES_S  # its failure callback comes after it
 
 
 def test_another_seed_gives_another_schedule() -> None:
@@ -68,6 +83,7 @@ def test_the_plan_can_be_read_without_a_run() -> None:
     for kinds in KINDS.values():
         for kind in kinds:
             assert kind.name in shown[0]
+    assert "is away for longer than all retries" in shown[0] or "are away for longer than all retries" in shown[0]
 
 
 @pytest.mark.parametrize(

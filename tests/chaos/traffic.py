@@ -13,7 +13,10 @@ from typing import Any, Literal, TypeAlias
 from lib.replies.rules import Rule
 
 ACCOUNTS = ("17841400000000071", "17841400000000072")
-"""With tokens that work."""
+"""With tokens that work: the first has the environment's, the second one of its own."""
+
+STORED = ACCOUNTS[1]
+"""Its token is in the database."""
 
 LOCKED_OUT = "17841400000000073"
 """Its token has expired: what people write is kept, and nobody is answered."""

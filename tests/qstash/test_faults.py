@@ -1,5 +1,8 @@
 """Faults on demand, and the admin routes that set them."""
 
+import base64
+import json
+
 import httpx
 import pytest
 
@@ -97,9 +100,25 @@ def test_a_delay_fault_holds_deliveries_back(stand: Stand, receiver: Receiver) -
     assert stand.state()["pending"] == 1
 
 
+def test_every_second_delivery_of_two_versions_side_by_side_goes_to_the_other_and_is_signed_for_the_first(
+    stand: Stand, receiver: Receiver
+) -> None:
+    stand.faults(reroute={"from": receiver.url + "/new", "to": receiver.url + "/old"})
+    for _ in range(4):
+        stand.publish(receiver.url + "/new/in")
+    stand.publish(receiver.url + "/other")
+    stand.wait_idle()
+    assert [len(receiver.at(path)) for path in ("/new/in", "/old/in", "/other")] == [2, 2, 1]
+    signed = receiver.at("/old/in")[0].headers["upstash-signature"]
+    claims = json.loads(base64.urlsafe_b64decode(signed.split(".")[1] + "=="))
+    assert claims["sub"] == receiver.url + "/new/in"
+
+
 @pytest.mark.parametrize(
     "wish",
     [
+        {"reroute": {"from": "http://one"}},
+        {"reroute": "http://one"},
         {"publish": "explode"},
         {"unknown": 1},
         {"status": 200},
