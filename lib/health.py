@@ -17,6 +17,7 @@ from lib.core.settings import Settings
 from lib.database import read_answer
 from lib.errors.classify import classify
 from lib.graph.transport import Credentials
+from lib.replies.rules import RuleBook
 
 if TYPE_CHECKING:
     from lib.container import Container
@@ -45,12 +46,18 @@ class Check(Model):
 async def check_dependencies(services: "Container") -> dict[str, Check]:
     """Returns the checks by name. Each call is bounded by `CHECK_TIMEOUT_S`.
 
-    The tokens are checked if some are stored, and the Graph API if a token can be used.
+    The tokens are checked if some are stored, the reply rules if there are some, and the Graph API if a token can be
+    used.
     """
-    postgres, qstash, stored = await asyncio.gather(
-        _timed(partial(_status, services)), _timed(services.publisher.ping), _stored_tokens(services)
+    postgres, qstash, stored, rules = await asyncio.gather(
+        _timed(partial(_status, services)),
+        _timed(services.publisher.ping),
+        _stored_tokens(services),
+        _check_rules(services),
     )
     checks = {"postgres": postgres, "qstash": qstash}
+    if rules is not None:
+        checks["rules"] = rules
     if stored:
         checks["tokens"] = _check_keys(stored, services.settings)
     # A stopped account is in the answer of Postgres already, so its token is not tried.
@@ -72,6 +79,34 @@ async def _stored_tokens(services: "Container") -> list[AccountToken]:
     except Exception as error:
         _log.warning("Stored accounts not checked", code=classify(error).code)
         return []
+
+
+async def read_rules(services: "Container") -> tuple[int, RuleBook]:
+    """Returns how many rules are enabled, and those rules as the functions read them. Raises the database's errors."""
+    rows = read_answer(await services.database.rpc("enabled_rules", {}), list[Any])
+    return len(rows), RuleBook.of_rows(rows)
+
+
+async def _check_rules(services: "Container") -> Check | None:
+    """Returns whether every enabled rule is in force, or None without rules, or if Postgres does not answer."""
+    started_s = time.monotonic()
+    try:
+        async with Deadline.after(CHECK_TIMEOUT_S).enforced():
+            enabled, rules = await read_rules(services)
+    except Exception as error:
+        _log.warning("Reply rules not checked", code=classify(error).code)
+        return None
+    if not enabled:
+        return None
+    return Check(
+        ok=not rules.bad,
+        ms=log.ms_since(started_s),
+        code="rules_left_out" if rules.bad else None,
+        detail={
+            "enabled": enabled,
+            "left_out": [{"rule_id": bad.rule_id, "why": bad.reason} for bad in rules.bad],
+        },
+    )
 
 
 def _check_keys(stored: Sequence[AccountToken], settings: Settings) -> Check:

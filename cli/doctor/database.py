@@ -6,6 +6,7 @@ from cli.doctor.case import Case, json_object
 from cli.doctor.finding import Finding, fail, ok, skipped
 from dev.stack.migrations import read_migrations
 from lib.errors.classify import classify
+from lib.health import read_rules
 
 PUSH = "npx supabase@3 db push --remote"
 NOT_ALLOWED = "42501"
@@ -64,6 +65,21 @@ async def closed(case: Case) -> Finding:
     if any((json_object(response) or {}).get("code") != NOT_ALLOWED for response in responses.values()):
         return fail("Supabase does not know the public key", cause="SUPABASE_ANON_KEY is wrong.", fix=PUBLIC_KEY)
     return ok(f"{len(names)} tables and views refuse the public key")
+
+
+async def rules(case: Case) -> Finding:
+    """Every enabled reply rule is in force: the functions can read it, and it is not too costly."""
+    enabled, book = await read_rules(case.services)
+    if not enabled:
+        return ok("no reply rule is enabled")
+    if book.bad:
+        first = book.bad[0]
+        return fail(
+            f"{len(book.bad)} of {enabled} reply rules are left out: rule {first.rule_id}: {first.reason}",
+            cause="The rule is of a newer version, or its pattern is not valid or too wide. The other rules work.",
+            fix=f"update reply_rules set enabled = false where rule_id = {first.rule_id}; then correct it, or update.",
+        )
+    return ok(f"{enabled} reply rules are in force")
 
 
 async def _names(case: Case) -> list[str]:

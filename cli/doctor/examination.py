@@ -31,6 +31,7 @@ CHECKS = {
     "pipe": Check(pipe.whole_pipe, ("signature", "database")),
     "database": Check(database.version, ("settings",)),
     "closed": Check(database.closed, ("database",)),
+    "rules": Check(database.rules, ("database",)),
     "graph": Check(graph.token, ("settings",)),
     "accounts": Check(graph.accounts, ("database",)),
     "subscriptions": Check(graph.subscriptions, ("database", "graph")),

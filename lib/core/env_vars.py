@@ -25,6 +25,8 @@ DEFAULTS = {
     "RAW_RETENTION_DAYS": "30",
     "REPLIES_MODE": "on",
     "REPLY_MATCH": "first",
+    "REPLY_COOLDOWN_S": "10",
+    "REPLIES_PER_PERSON_PER_HOUR": "20",
     "SENDS_PER_SECOND": "40",
     "LOG_LEVEL": "INFO",
 }

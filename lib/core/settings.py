@@ -56,6 +56,10 @@ class Settings:
     """Our own app in a handover of a thread, or "" if it is not known."""
     replies_mode: RepliesMode
     reply_match: ReplyMatch
+    reply_cooldown_s: int
+    """How long a rule without a cooldown of its own does not answer the same person again. 0: no cooldown."""
+    replies_per_hour: int
+    """The most automatic replies to one person in an hour."""
     sends_per_second: int
     """The most direct messages of one account in a second."""
     log_level: str
@@ -116,6 +120,8 @@ def load(env: Mapping[str, str]) -> Settings:
         replies_mode=cast("RepliesMode", read.one_of("REPLIES_MODE", get_args(RepliesMode))),
         meta_app_id=read.checked("META_APP_ID", check.app_id),
         sends_per_second=read.whole("SENDS_PER_SECOND", "messages"),
+        reply_cooldown_s=read.whole("REPLY_COOLDOWN_S", "seconds", least=0),
+        replies_per_hour=read.whole("REPLIES_PER_PERSON_PER_HOUR", "replies"),
         reply_match=cast("ReplyMatch", read.one_of("REPLY_MATCH", get_args(ReplyMatch))),
         log_level=read.one_of("LOG_LEVEL", _LEVELS),
         vercel_automation_bypass_secret=read.checked("VERCEL_AUTOMATION_BYPASS_SECRET", check.header_value),
@@ -192,10 +198,10 @@ class _Reader:
     def flag(self, name: str) -> bool:
         return self.one_of(name, ("false", "true")) == "true"
 
-    def whole(self, name: str, unit: str) -> int:
+    def whole(self, name: str, unit: str, *, least: int = 1) -> int:
         value = self.text(name)
-        if not (value.isascii() and value.isdigit() and 0 < int(value[:12]) <= _MAX_WHOLE):
-            self._complain(name, f"must be a whole number of {unit}, one or more")
+        if not (value.isascii() and value.isdigit() and least <= int(value[:12]) <= _MAX_WHOLE):
+            self._complain(name, f"must be a whole number of {unit}, {'one' if least else 'zero'} or more")
             return int(DEFAULTS[name])
         return int(value)
 

@@ -27,7 +27,7 @@ class Plan:
 def plan_effects(event: Event, rules: RuleBook, settings: Settings) -> Plan:
     """Returns everything that `event` may owe."""
     answerable = settings.replies_mode != "off" and may_be_answered(event)
-    effects = [_reply(event, rule) for rule in rules.matching(event)] if answerable else []
+    effects = [_reply(event, rule, settings) for rule in rules.matching(event)] if answerable else []
     if settings.next_phase_url and has_next_phase(event):
         effects.append(PlannedEffect(kind="next_phase", payload=next_phase_payload(event)))
     return Plan(effects, rules.version if answerable else None)
@@ -56,12 +56,12 @@ def next_phase_payload(event: Event) -> dict[str, Any]:
     }
 
 
-def _reply(event: Event, rule: Rule) -> PlannedEffect:
+def _reply(event: Event, rule: Rule, settings: Settings) -> PlannedEffect:
     return PlannedEffect(
         kind="private_reply" if isinstance(event, Comment) else "dm",
         payload=rule.message(),
         rule_id=rule.rule_id,
         rule_account_id=rule.account_id,
-        cooldown_s=rule.cooldown_s,
+        cooldown_s=settings.reply_cooldown_s if rule.cooldown_s is None else rule.cooldown_s,
         first_message=rule.trigger == "first_message",
     )

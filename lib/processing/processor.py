@@ -98,6 +98,9 @@ class Processor:
             )
             if recorded.outcome != "stale_rules":
                 return recorded
-            self._rules = RuleBook(recorded.rules, version=recorded.rules_version)
+            self._rules = RuleBook.of_rows(recorded.rules, version=recorded.rules_version)
+            for bad in self._rules.bad:
+                # One bad rule must not silence the others. The operator sees which rule is bad.
+                _log.error("Reply rule left out", rule_id=bad.rule_id, why=bad.reason)
         # The rules change faster than we match them: come back later.
         raise InProgress(retry_after=1.0)

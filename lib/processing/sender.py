@@ -80,7 +80,7 @@ class Sender:
     ) -> EffectResult:
         """Sends one reply, never twice: once `begin_send` has marked it `sending`, it is not repeated."""
         message = fill_in(effect.payload, name=profile.name, username=profile.username)
-        if self._settings.replies_mode == "dry_run":
+        if self._settings.replies_mode != "on":
             await self._begin(attempt, effect, message, limits=None)
             return EffectResult()
         if isinstance(access, NoAccess):

@@ -19,7 +19,6 @@ from lib.graph.conversation import ConversationMessage
 from lib.processing.attempt import DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.processing.rate_limit import Limits
-from lib.replies.rules import Rule
 
 
 class KnownProfile(Model):
@@ -46,7 +45,7 @@ class Recorded(Model):
     token: StoredToken | None = None
     retry_after: float | None = None
     rules_version: int = 0
-    rules: list[Rule] = Field(default=[])
+    rules: list[Any] = Field(default=[])
     now: datetime | None = None
 
     def clock(self) -> DatabaseClock:
@@ -110,6 +109,7 @@ class EventStore:
                     "profile_max_age_s": self._settings.profile_max_age_s,
                     "env_token_for": env_token_for(self._settings),
                     "env_token": env_token_digest(self._settings),
+                    "replies_per_hour": self._settings.replies_per_hour,
                     "app_id": self._settings.meta_app_id,
                     "rules_version": rules_version,
                 },
@@ -128,7 +128,7 @@ class EventStore:
         not_after: datetime,
         patience_s: float = 0.0,
     ) -> SendPermit:
-        """Marks the effect as `sending` before the Graph call. With `limits=None` (dry run) marks it `skipped`.
+        """Marks the effect as `sending` before the Graph call, or as `skipped` unless `REPLIES_MODE` is `on`.
 
         After `not_after`, a time of the database, the call changes nothing. `patience_s` is how long the caller can
         wait for its turn, in seconds.
@@ -143,7 +143,9 @@ class EventStore:
                 "p_options": {
                     "not_after": not_after.isoformat(),
                     "env_token": env_token_digest(self._settings),
-                    **({"dry_run": True} if limits is None else {"limits": asdict(limits), "patience_s": patience_s}),
+                    "mode": self._settings.replies_mode,
+                    "replies_per_hour": self._settings.replies_per_hour,
+                    **({} if limits is None else {"limits": asdict(limits), "patience_s": patience_s}),
                 },
             },
         )

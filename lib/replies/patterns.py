@@ -5,6 +5,7 @@ A stranger writes the text and a user writes the pattern, so no pair of them may
 with the text, and it searches for many expressions at once. It has no look-around and no back-references.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -14,6 +15,18 @@ Match: TypeAlias = Literal["exact", "contains", "regex"]
 LONGEST_TEXT = 2200
 """The characters of a text that count. The longest comment has so many; a message has 1000."""
 
+WIDEST = 2000
+"""The most instructions of RE2's program for one expression. `x.{0,100}y.{0,100}z` has 1807, a word has ten."""
+
+WIDEST_OF_ALL = 4000
+"""The most instructions of all wide expressions together. The longest text then takes some ten milliseconds."""
+
+NOT_VALID = "the pattern is no valid regular expression"
+TOO_WIDE = "the pattern takes too long to search for: it has too many repetitions"
+TOO_WIDE_TOGETHER = "the patterns of this trigger take too long to search for together; this one is left out"
+
+_WIDE = re.compile(r"[?*+{]")
+_FEW_REPETITIONS = 8
 _GRAM = 3
 _SET_SIZE = 1000
 """Expressions that are searched at once. RE2 grants no memory for more."""
@@ -29,7 +42,10 @@ class Pattern:
 
 
 class Patterns:
-    """Patterns, ready to be searched for. `refused` has the keys of invalid expressions."""
+    """Patterns, ready to be searched for. `refused` says why an expression is left out, by its key.
+
+    The patterns come with the most important first: if all together take too long, the last are left out.
+    """
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
         self._always: list[int] = []
@@ -47,7 +63,12 @@ class Patterns:
             else:
                 expressions.append((each.key, each.pattern))
         self._contained = _Contained(contained)
-        self._expressions, self.refused = _sets(expressions) if expressions else ([], [])
+        self._expressions: list[_Expressions] = []
+        self.refused: dict[int, str] = {}
+        if expressions:
+            self.refused = _too_wide(expressions)
+            self._expressions, invalid = _sets([each for each in expressions if each[0] not in self.refused])
+            self.refused |= dict.fromkeys(invalid, NOT_VALID)
 
     def matching(self, text: str) -> list[int]:
         """Returns the keys of the patterns that match `text`, in no order. Case never matters.
@@ -99,6 +120,47 @@ class _Expressions:
         return [self._keys[index] for index in found if index < len(self._keys)]
 
 
+def _too_wide(expressions: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Returns why wide expressions are left out, by key.
+
+    RE2 needs a step for each character of the text and each instruction that is active. Only repetitions keep many
+    instructions active at once, so an expression with few of them is not measured.
+    """
+    refused: dict[int, str] = {}
+    left = WIDEST_OF_ALL
+    for key, expression in expressions:
+        if "{" not in expression and len(_WIDE.findall(expression)) <= _FEW_REPETITIONS:
+            continue
+        size = _size(expression)
+        if size > WIDEST:
+            refused[key] = TOO_WIDE
+        elif size > left:
+            refused[key] = TOO_WIDE_TOGETHER
+        else:
+            left -= size
+    return refused
+
+
+def _size(expression: str) -> int:
+    """Returns the instructions of RE2's program for `expression`, or 0 if the expression is not valid."""
+    import re2  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    try:
+        return int(re2.compile(expression, _options()).programsize)
+    except re2.error:
+        return 0
+
+
+def _options() -> Any:
+    import re2  # noqa: PLC0415
+
+    options = re2.Options()
+    options.case_sensitive = False
+    options.never_capture = True
+    options.log_errors = False
+    return options
+
+
 def _sets(expressions: Sequence[tuple[int, str]]) -> tuple[list[_Expressions], list[int]]:
     sets: list[_Expressions] = []
     refused: list[int] = []
@@ -118,13 +180,9 @@ def _sets(expressions: Sequence[tuple[int, str]]) -> tuple[list[_Expressions], l
 
 def _compiled(expressions: Sequence[str]) -> Any | None:
     """Returns RE2's set of `expressions`, or None if one expression is invalid or the set is too large."""
-    import re2  # type: ignore[import-untyped]  # noqa: PLC0415  takes 13 ms, and few rules need it
+    import re2  # noqa: PLC0415  takes 13 ms, and few rules need it
 
-    options = re2.Options()
-    options.case_sensitive = False
-    options.never_capture = True
-    options.log_errors = False
-    together = re2.Set.SearchSet(options)
+    together = re2.Set.SearchSet(_options())
     try:
         for expression in expressions:
             together.Add(expression.encode("utf-8", "replace"))

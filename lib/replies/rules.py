@@ -5,25 +5,23 @@ First message, cooldown, window, thread and account are decided later, in the re
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from lib.core import log
-from lib.core.model import Model
+from lib.core.model import Model, invalid_payload
 from lib.events.model import Comment, Event, Message, Postback
 from lib.replies.message import Attachment, Choice, attachment_message, text_message
 from lib.replies.patterns import Match, Pattern, Patterns
 
 Trigger: TypeAlias = Literal["keyword", "story_mention", "story_reply", "first_message", "postback", "comment"]
 
-_log = log.get(__name__)
-
 
 class Rule(Model):
     """One row of `reply_rules`. `account_id` None: for every account. The highest `priority` goes first.
 
-    A rule has either a text, with or without quick replies, or an attachment.
+    A rule has either a text, with or without quick replies, or an attachment. `cooldown_s` None: the setting's.
     """
 
     rule_id: int
@@ -35,7 +33,7 @@ class Rule(Model):
     match: Match = "contains"
     pattern: str | None = None
     priority: int = 0
-    cooldown_s: int = 0
+    cooldown_s: int | None = None
 
     def message(self) -> dict[str, Any]:
         """The message that the rule answers with. Its placeholders are not filled in."""
@@ -44,20 +42,43 @@ class Rule(Model):
         return text_message(self.reply_text, self.quick_replies)
 
 
-class RuleBook:
-    """The enabled rules, best first, ready to be matched. `version` is the database's version of the rules."""
+@dataclass(frozen=True, slots=True)
+class BadRule:
+    """A rule that is left out, and why. `rule_id` is None if not even that can be read."""
 
-    def __init__(self, rules: Iterable[Rule] = (), *, version: int = 0) -> None:
+    rule_id: int | None
+    reason: str
+
+
+class RuleBook:
+    """The enabled rules, best first, ready to be matched. `version` is the database's version of the rules.
+
+    `bad` are the rules that are left out.
+    """
+
+    def __init__(self, rules: Iterable[Rule] = (), *, version: int = 0, unreadable: Iterable[BadRule] = ()) -> None:
         self.version = version
+        self.bad = list(unreadable)
         self._rules = sorted(rules, key=lambda rule: (-rule.priority, rule.rule_id))
         by_trigger: dict[Trigger, list[Pattern]] = {}
         for index, rule in enumerate(self._rules):
             by_trigger.setdefault(rule.trigger, []).append(Pattern(index, rule.match, rule.pattern or ""))
         self._patterns = {trigger: Patterns(patterns) for trigger, patterns in by_trigger.items()}
         for patterns in self._patterns.values():
-            for index in patterns.refused:
-                # One bad rule must not silence the others. The operator sees which rule is bad.
-                _log.error("Reply rule is no valid regular expression", rule_id=self._rules[index].rule_id)
+            self.bad += [BadRule(self._rules[index].rule_id, why) for index, why in patterns.refused.items()]
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[object], *, version: int = 0) -> "RuleBook":
+        """Returns the rules in `rows` of `enabled_rules`. Each is read by itself, and left out if it cannot be read."""
+        rules: list[Rule] = []
+        unreadable: list[BadRule] = []
+        for row in rows:
+            try:
+                rules.append(Rule.model_validate(row))
+            except ValidationError as error:
+                rule_id = row.get("rule_id") if isinstance(row, dict) else None
+                unreadable.append(BadRule(rule_id if isinstance(rule_id, int) else None, str(invalid_payload(error))))
+        return cls(rules, version=version, unreadable=unreadable)
 
     def matching(self, event: Event) -> list[Rule]:
         """Returns the rules that `event` sets off, best first, whatever their account.

@@ -272,6 +272,8 @@ create function ingestion.is_attachment(p_value jsonb) returns boolean
 language sql immutable strict set search_path = ''
 return case when jsonb_typeof(p_value) = 'object' then
     p_value - array['type', 'url', 'id'] = '{}'
+    and coalesce(jsonb_typeof(p_value -> 'type') = 'string', false)
+    and coalesce(jsonb_typeof(coalesce(p_value -> 'url', p_value -> 'id')) = 'string', false)
     and case
         when p_value ->> 'type' in ('image', 'video', 'audio', 'file') and p_value ? 'url' then
             not p_value ? 'id' and coalesce(p_value ->> 'url' ~ '^https://[^[:space:]]+$', false)
@@ -280,6 +282,15 @@ return case when jsonb_typeof(p_value) = 'object' then
         else false
     end
 else false end;
+
+-- Is a pattern cheap enough to be searched for in every message? The search for a regular expression takes as long as the
+-- expression is wide: `x.{0,300}y.{0,300}z` takes a thousand times as long as a word. The reader counts more precisely,
+-- and over all rules (lib/replies/patterns.py).
+create function ingestion.is_cheap_pattern(p_match text, p_pattern text) returns boolean
+language sql immutable set search_path = ''
+return coalesce(length(p_pattern), 0) <= 500
+    and (p_match <> 'regex' or coalesce(p_pattern, '') !~ '\{[0-9]*,?(10[1-9]|1[1-9][0-9]|[2-9][0-9]{2}|[0-9]{4,})\}'
+        and coalesce(p_pattern, '') !~ '\{(10[1-9]|1[1-9][0-9]|[2-9][0-9]{2}|[0-9]{4,}),');
 
 create table public.reply_rules (
     rule_id       bigint generated always as identity primary key,
@@ -291,7 +302,7 @@ create table public.reply_rules (
     quick_replies jsonb,
     attachment    jsonb,
     priority      integer not null default 0,
-    cooldown_s    integer not null default 0,
+    cooldown_s    integer,
     enabled       boolean not null default true,
     created_at    timestamptz not null default now(),
     constraint reply_rules_keyword_needs_a_pattern check (trigger <> 'keyword' or coalesce(pattern ~ '[^[:space:]]', false)),
@@ -300,9 +311,11 @@ create table public.reply_rules (
     constraint reply_rules_quick_replies_need_text check (quick_replies is null or reply_text is not null),
     constraint reply_rules_quick_replies_are_what_meta_takes check (ingestion.are_quick_replies(quick_replies)),
     constraint reply_rules_attachment_is_what_meta_takes check (ingestion.is_attachment(attachment)),
+    constraint reply_rules_pattern_is_not_too_costly check (ingestion.is_cheap_pattern(match, pattern)),
     constraint reply_rules_cooldown_is_not_negative check (cooldown_s >= 0)
 );
 comment on table public.reply_rules is 'When to answer by itself, and with what. account_id null: for every account.';
+comment on column public.reply_rules.cooldown_s is 'For so long the rule does not answer the same person again. Null: the setting REPLY_COOLDOWN_S. 0: no cooldown.';
 comment on column public.reply_rules.quick_replies is '[{"title": "Yes", "payload": "YES"}, ...] under the text; a tap comes back as a message with the payload.';
 comment on column public.reply_rules.attachment is 'In the place of a text: {"type": "image", "url": "https://..."} (image, video, audio, file), or {"type": "MEDIA_SHARE", "id": "..."}.';
 

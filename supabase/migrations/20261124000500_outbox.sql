@@ -53,6 +53,9 @@ language sql stable set search_path = ''
 return case
     when (select a.state from public.accounts a where a.account_id = p_account) <> 'active'
         then (select 'account_' || a.state from public.accounts a where a.account_id = p_account)
+    -- Two accounts of ours that answer each other would never end.
+    when exists (select from public.accounts a where a.account_id = p_contact)
+        or exists (select from public.accounts a where a.app_scoped_id = p_contact) then 'own_account'
     when exists (
         select from public.messages m
         where m.account_id = p_account and m.mid = p_mid and m.unsent_at is not null
@@ -84,6 +87,37 @@ return p_obstacle = 'account_needs_reauth' and not exists (
 create function ingestion.mend_wait() returns interval
 language sql immutable parallel safe set search_path = ''
 return interval '15 minutes';
+
+-- Returns too_many_replies if a person got, or may have got, as many automatic replies within an hour as p_options
+-- allows; or null. Two auto-responders that answer each other end here.
+create function ingestion.ceiling_obstacle(p_account text, p_contact text, p_options jsonb) returns text
+language sql stable set search_path = ''
+return case when p_options ? 'replies_per_hour' and (
+    select count(*)
+    from public.outbox o
+    where o.account_id = p_account and o.contact_id = p_contact
+        and o.slot_at > now() - interval '1 hour' and coalesce(o.waits_for, 'thread') = 'thread'
+        and o.waits_for is null and o.rule_id is not null and o.state in ('sending', 'sent', 'unknown')
+) >= (p_options ->> 'replies_per_hour')::integer then 'too_many_replies' end;
+
+-- Returns why a person has revoked a send since it was planned, or null: the rule is gone or switched off, or all replies
+-- are. The rule stays as it is until this transaction ends.
+create function ingestion.brake(p_effect public.outbox, p_mode text) returns text
+language plpgsql set search_path = ''
+as $$
+begin
+    if p_mode = 'off' then
+        return 'replies_off';
+    end if;
+    if p_effect.rule_id is not null then
+        perform from public.reply_rules r where r.rule_id = p_effect.rule_id and r.enabled for share;
+        if not found then
+            return 'rule_disabled';
+        end if;
+    end if;
+    return case p_mode when 'dry_run' then 'dry_run' end;
+end;
+$$;
 
 -- Did the rule answer this person less than its cooldown ago?
 create function ingestion.is_cooling_down(
@@ -134,9 +168,10 @@ return p_payload
 -- Plans what an event owes. `p_effects` are the candidates (lib/processing/planner.py), the best first: {kind,
 -- payload, rule_id?, rule_account_id?, cooldown_s?, first_message?}. First message, cooldown, window, account and
 -- thread are decided here, under the lock of the person's profile row: two messages at the same moment can then not
--- both be the first. With p_reply_match 'first' the first rule that matches decides, also if it is cooling down.
+-- both be the first. p_options is {reply_match, replies_per_hour}. With reply_match 'first' the first rule that matches
+-- decides, also if it is cooling down.
 create function ingestion.plan_effects(
-    p_event ingestion.event, p_effects jsonb, p_reply_match text
+    p_event ingestion.event, p_effects jsonb, p_options jsonb
 ) returns void
 language plpgsql set search_path = ''
 as $$
@@ -144,6 +179,7 @@ declare
     v_effect jsonb;
     v_obstacle text;
     v_waits boolean;
+    v_first_only boolean := coalesce(p_options ->> 'reply_match', 'first') = 'first';
     v_answered boolean := false;
 begin
     for v_effect in select e.value from jsonb_array_elements(p_effects) with ordinality e order by e.ordinality loop
@@ -151,8 +187,8 @@ begin
         if ingestion.is_send(v_effect ->> 'kind') then
             -- The worker knows one id of our account. The other id shows here that we wrote this ourselves.
             continue when not ingestion.is_answerable(p_event);
-            -- Meta allows one private reply a comment, whatever p_reply_match says.
-            continue when v_answered and (p_reply_match = 'first' or v_effect ->> 'kind' = 'private_reply');
+            -- Meta allows one private reply a comment, whatever reply_match says.
+            continue when v_answered and (v_first_only or v_effect ->> 'kind' = 'private_reply');
             continue when ingestion.resolve_account(v_effect ->> 'rule_account_id') <> p_event.account_id;
             continue when (v_effect ->> 'first_message')::boolean
                 and not ingestion.is_first_message(p_event);
@@ -161,8 +197,11 @@ begin
                 p_event.account_id, p_event.contact_id, (v_effect ->> 'rule_id')::bigint,
                 coalesce((v_effect ->> 'cooldown_s')::integer, 0)
             );
-            v_obstacle := ingestion.send_obstacle(
-                v_effect ->> 'kind', p_event.account_id, p_event.contact_id, p_event.mid, p_event.occurred_at
+            v_obstacle := coalesce(
+                ingestion.send_obstacle(
+                    v_effect ->> 'kind', p_event.account_id, p_event.contact_id, p_event.mid, p_event.occurred_at
+                ),
+                ingestion.ceiling_obstacle(p_event.account_id, p_event.contact_id, p_options)
             );
         end if;
         v_waits := coalesce(ingestion.passes(v_obstacle, p_event.account_id), false);
@@ -483,8 +522,8 @@ $$;
 -- Begin and finish.
 
 -- The last step before a message leaves. p_message is the message as it will be sent; an echo is compared with it.
--- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {dry_run}, {not_after},
--- {env_token} (see ingestion.env_token_obstacle).
+-- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {not_after}, {env_token}
+-- (see ingestion.env_token_obstacle), {mode} (REPLIES_MODE), {replies_per_hour}. Whatever can revoke a send is asked here.
 -- Returns {go, code, retry_after, kept}:
 --   go           the message may leave, and is marked `sending`. To ask again with the same token changes nothing: the
 --                caller that lost the first answer may go
@@ -535,7 +574,8 @@ begin
             v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
         ),
         v_obstacle,
-        case when (p_options ->> 'dry_run')::boolean then 'dry_run' end
+        ingestion.ceiling_obstacle(v_effect.account_id, v_effect.contact_id, p_options),
+        ingestion.brake(v_effect, p_options ->> 'mode')
     );
     if ingestion.passes(v_obstacle, v_effect.account_id) then
         update public.outbox o set

@@ -1,5 +1,14 @@
 -- Recording an event: the ledger, what the event says, and the effects it owes, in one transaction.
 
+-- Returns the enabled rules as the worker reads them (lib/replies/rules.py): [{rule_id, trigger, …}], without nulls.
+create function public.enabled_rules() returns jsonb
+language sql stable set search_path = ''
+return (
+    select coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(rule)) - 'created_at' - 'enabled' order by rule.rule_id), '[]')
+    from public.reply_rules rule where rule.enabled
+);
+comment on function public.enabled_rules is 'The reply rules that are in force.';
+
 -- Returns the rules if the worker matched with another version than p_version, or null if it is up to date.
 create function ingestion.newer_rules(p_version bigint) returns jsonb
 language sql stable set search_path = ''
@@ -7,10 +16,7 @@ return (
     select jsonb_build_object(
         'outcome', 'stale_rules',
         'rules_version', r.version,
-        'rules', coalesce((
-            select jsonb_agg(jsonb_strip_nulls(to_jsonb(rule)) - 'created_at' - 'enabled')
-            from public.reply_rules rule where rule.enabled
-        ), '[]')
+        'rules', public.enabled_rules()
     )
     from ingestion.rules_version r where r.version <> p_version
 );
@@ -23,7 +29,8 @@ return (
 --   p_options  {lease_token, lease_s, reply_match, profile_max_age_s, env_token_for, app_id, rules_version}. Without
 --              profile_max_age_s no profile is due; without rules_version the rules are not compared. env_token_for is
 --              the account for which the caller has a token of its own ('': for every account). app_id is the caller's
---              own app ('': not known).
+--              own app ('': not known). env_token is the digest of the caller's own token. replies_per_hour is the
+--              most automatic replies to one person.
 --
 -- Returns {outcome, account_id, contact_id, account_state, profile_due, profile, effects, token, retry_after, now}.
 -- `contact_id` is the person, whom this form of the event need not name. `token` is the stored, encrypted token of the
@@ -54,7 +61,6 @@ declare
     v_wait double precision;
     v_app_id text := coalesce(p_options ->> 'app_id', '');
     v_answerable boolean;
-    v_reply_match text := coalesce(p_options ->> 'reply_match', 'first');
     v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
 begin
     if v_rules is not null then
@@ -101,7 +107,7 @@ begin
             perform ingestion.settle_by_echo(v_event);
         end if;
         if jsonb_array_length(p_effects) > 0 then
-            perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
+            perform ingestion.plan_effects(v_event, p_effects, p_options);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
             v_effects := ingestion.claim_effects(v_event.event_id, v_event.account_id, v_token, v_lease_s);
             v_wait := ingestion.owed_in_s(v_event.event_id, v_event.account_id, v_token);
@@ -115,7 +121,7 @@ begin
         -- A rule that was added later does not answer an old message.
         perform ingestion.merge_redelivery(v_event, v_known, v_app_id);
         if v_answerable and not v_known.answerable and v_known.raw is not null then
-            perform ingestion.plan_effects(v_event, p_effects, v_reply_match);
+            perform ingestion.plan_effects(v_event, p_effects, p_options);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
             if ingestion.owed_in_s(v_event.event_id, v_event.account_id, null) is not null then
                 v_known.processed_at := null;

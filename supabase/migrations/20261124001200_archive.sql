@@ -205,6 +205,8 @@ as $$
         direction = now_known.direction,
         is_test = now_known.is_test,
         topic = now_known.topic,
+        -- A replay answers nobody, and neither does a form that comes after it.
+        answerable = e.answerable or ingestion.is_answerable(p_event),
         occurred_at = p_event.occurred_at
     from (
         select

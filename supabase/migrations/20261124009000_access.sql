@@ -35,7 +35,7 @@ begin
         where p.pronamespace = 'ingestion'::regnamespace
             or p.oid = any (array[
                 'public.schema_version'::regproc,
-                'public.record_event'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
+                'public.record_event'::regproc, 'public.enabled_rules'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
                 'public.finish_event'::regproc, 'public.mark_account'::regproc,
                 'public.save_account'::regproc, 'public.list_accounts'::regproc, 'public.stored_tokens'::regproc,
                 'public.tokens_due_for_refresh'::regproc, 'public.replace_token'::regproc,

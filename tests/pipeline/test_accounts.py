@@ -29,8 +29,8 @@ ANOTHER_KEY = base64.b64encode(b"x" * 32).decode()
 
 @pytest.fixture(autouse=True)
 def _price(world: World) -> None:
-    """Every account answers to this word."""
-    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    """Every account answers to this word, every time."""
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=0)
 
 
 def health(world: World, base_url: str = "") -> tuple[int, dict[str, Any]]:

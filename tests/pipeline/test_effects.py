@@ -96,7 +96,7 @@ def test_a_reply_whose_answer_was_cut_is_never_repeated_and_its_echo_settles_it(
 
 
 def test_an_expired_token_stops_the_sends_of_the_account_until_it_is_renewed(world: World) -> None:
-    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=0)
     world.deliver(webhook(message("hello")))
     world.graph_fault("send", "expired_token", times=1)
     world.deliver(webhook(message("price")))
@@ -127,7 +127,7 @@ def test_only_the_first_message_of_a_person_is_greeted(world: World) -> None:
 
 
 def test_a_changed_rule_is_in_force_at_once(world: World) -> None:
-    rule_id = world.rule(trigger="postback", pattern="START", match="exact", reply_text="one")
+    rule_id = world.rule(trigger="postback", pattern="START", match="exact", reply_text="one", cooldown_s=0)
     world.deliver(webhook(postback("START")))
     world.db.execute("update reply_rules set reply_text = 'two' where rule_id = %s", (rule_id,))
     world.deliver(webhook(postback("START")))

@@ -206,7 +206,7 @@ def test_the_limits_of_python_are_what_the_database_reads(world: World) -> None:
 
 
 def test_two_messages_of_one_person_are_answered_a_second_apart(world: World) -> None:
-    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=0)
     world.deliver(webhook(message("price"), message("price?")))
     assert len(world.sent()) == 2
     first, second = (row["slot_at"] for row in world.rows("select slot_at from outbox order by slot_at"))
@@ -263,7 +263,7 @@ def test_a_throttled_private_reply_is_sent_once_too(world: World) -> None:
 
 
 def test_nothing_is_sent_while_meta_says_that_a_limit_is_nearly_used_up(world: World, others: str) -> None:
-    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=0)
     world.graph_fault("send", "rate_limit", times=1)
     world.deliver(webhook(message("price")), base_url=others)
     world.deliver(webhook(message("price again")), base_url=others)

@@ -59,7 +59,7 @@ def test_a_delivery_that_is_repeated_plans_the_same_effects() -> None:
 def test_an_effect_carries_the_whole_message_and_what_the_database_has_to_decide() -> None:
     greeting, answer = plan_effects(event(message("price")), RULES, settings()).effects
     assert greeting.payload == {"attachments": [{"type": "image", "payload": {"url": "https://x.example/hi.png"}}]}
-    assert (greeting.first_message, greeting.rule_account_id, greeting.cooldown_s) == (True, None, 0)
+    assert (greeting.first_message, greeting.rule_account_id, greeting.cooldown_s) == (True, None, 10)  # the setting's
     assert answer.payload == {"text": "20."}
     assert (answer.first_message, answer.rule_account_id, answer.cooldown_s) == (False, "17841400000000000", 60)
 

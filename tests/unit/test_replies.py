@@ -12,7 +12,7 @@ from lib.database import read_answer
 from lib.events.model import Event
 from lib.processing.planner import Plan, plan_effects
 from lib.replies.message import Attachment, Choice, fill_in, render
-from lib.replies.patterns import Match, Pattern, Patterns, normal
+from lib.replies.patterns import TOO_WIDE, TOO_WIDE_TOGETHER, Match, Pattern, Patterns, normal
 from lib.replies.rules import Rule, RuleBook, Trigger, may_be_answered
 from lib.webhooks.parser import parse_webhook
 from tests.support.builders import comment, echo, edit, item, message, postback, reaction, read, unsend, webhook
@@ -108,9 +108,65 @@ def test_an_expression_that_is_none_silences_only_its_own_rule(bad: str, capsys:
 
 
 def test_expressions_that_are_too_much_together_are_looked_for_apart() -> None:
-    large = "(?:[a-z0-9]{1,300} ){2}"
-    rules = [keyword(f"{large}word{number}$", "regex", rule_id=number) for number in range(1, 121)]
-    assert [rule.rule_id for rule in RuleBook(rules).matching(event(message("a b word77")))] == [77]
+    rules = [keyword(rf"[\pL\pN]+ [\pL\pN]+ word{number}$", "regex", rule_id=number) for number in range(1, 401)]
+    book = RuleBook(rules)
+    assert book.bad == []
+    assert [rule.rule_id for rule in book.matching(event(message("a b word77")))] == [77]
+
+
+@pytest.mark.parametrize(
+    "wide", ["x.{0,300}y.{0,300}z", "(?:[a-z0-9]{1,300} ){2}", "((x{0,9}y.{0,9}){0,9}z.){0,9}z", "x" + ".?" * 600]
+)
+def test_an_expression_that_takes_too_long_is_left_out_and_named(wide: str) -> None:
+    book = RuleBook([keyword("price", "regex", rule_id=1), keyword(wide, "regex", rule_id=2)])
+    assert [(bad.rule_id, bad.reason) for bad in book.bad] == [(2, TOO_WIDE)]
+    assert [rule.rule_id for rule in book.matching(event(message("price")))] == [1]
+
+
+def test_expressions_that_take_too_long_together_are_left_out_from_the_least_important() -> None:
+    rules = [keyword(f"x.{{0,30}}y.{{0,30}}z{number}", "regex", rule_id=number) for number in range(1, 1001)]
+    book = RuleBook([*rules, keyword("price", rule_id=5000)])
+    left_out = {bad.rule_id for bad in book.bad}
+    assert {bad.reason for bad in book.bad} == {TOO_WIDE_TOGETHER}
+    assert min(number for number in left_out if number is not None) == 1001 - len(left_out) > 1
+    assert [rule.rule_id for rule in book.matching(event(message("x y z1 price")))] == [1, 5000]
+
+
+# Rows that cannot be read.
+
+GOOD_ROW = {"rule_id": 1, "trigger": "keyword", "pattern": "price", "reply_text": "20."}
+
+BAD_ROWS: list[Any] = [
+    {**GOOD_ROW, "rule_id": 2, "trigger": "from_the_future"},
+    {
+        "rule_id": 2,
+        "trigger": "keyword",
+        "pattern": "p",
+        "attachment": {"type": "MEDIA_SHARE", "id": 17900000000000001},
+    },
+    {**GOOD_ROW, "rule_id": 2, "quick_replies": [{"title": 1, "payload": "x"}]},
+    {**GOOD_ROW, "rule_id": 2, "match": "fuzzy"},
+    {**GOOD_ROW, "rule_id": 2, "reply_text": ["20."]},
+    {**GOOD_ROW, "rule_id": 2, "priority": "high"},
+]
+
+
+@pytest.mark.parametrize("row", BAD_ROWS)
+def test_a_row_that_cannot_be_read_is_left_out_and_named_and_silences_no_other(row: dict[str, Any]) -> None:
+    book = RuleBook.of_rows([row, GOOD_ROW])
+    assert [bad.rule_id for bad in book.bad] == [2]
+    assert [rule.rule_id for rule in book.matching(event(message("price")))] == [1]
+
+
+@pytest.mark.parametrize("row", [None, 7, "row", [], {}, {"rule_id": "x"}])
+def test_a_row_that_is_none_is_left_out_without_a_name(row: object) -> None:
+    book = RuleBook.of_rows([row, GOOD_ROW])
+    assert [bad.rule_id for bad in book.bad] == [None]
+    assert [rule.rule_id for rule in book.matching(event(message("price")))] == [1]
+
+
+def test_a_column_of_a_newer_version_makes_no_rule_unreadable() -> None:
+    assert RuleBook.of_rows([{**GOOD_ROW, "of_tomorrow": {"a": 1}}]).bad == []
 
 
 # Which trigger an event pulls.
