@@ -6,9 +6,10 @@ First message, cooldown, window, thread and account are decided later, in the re
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from lib.core.model import Model, invalid_payload
 from lib.events.model import Comment, Event, Message, Postback
@@ -34,6 +35,16 @@ class Rule(Model):
     pattern: str | None = None
     priority: int = 0
     cooldown_s: int | None = None
+
+    @model_validator(mode="after")
+    def _says_when_and_what(self) -> Self:
+        """The constraints of the table, for a row that came in while they were off."""
+        if self.trigger == "keyword" and not (self.pattern or "").strip():
+            # A blank pattern matches every text, so the rule would answer everybody.
+            raise PydanticCustomError("no_pattern", "a rule for a keyword needs a pattern")
+        if bool(self.reply_text.strip()) == (self.attachment is not None):
+            raise PydanticCustomError("no_message", "a rule needs either a text or an attachment")
+        return self
 
     def message(self) -> dict[str, Any]:
         """The message that the rule answers with. Its placeholders are not filled in."""

@@ -58,6 +58,8 @@ _ROWS = st.fixed_dictionaries(
 @example(
     row={"trigger": "comment", "match": "contains", "reply_text": "x", "quick_replies": [{"title": "a", "payload": 1}]}
 )
+@example(row={"trigger": "keyword", "match": "contains", "pattern": "\x1c", "reply_text": "x"})
+@example(row={"trigger": "comment", "match": "contains", "reply_text": "\x1f"})
 def test_what_the_constraint_takes_the_reader_takes(world: World, row: dict[str, Any]) -> None:
     world.db.execute("truncate reply_rules")
     try:
@@ -96,6 +98,8 @@ def unguarded(world: World) -> Iterator[World]:
         {"trigger": "from_the_future", "reply_text": "hello"},
         {"trigger": "keyword", "pattern": "price", "attachment": {"type": "MEDIA_SHARE", "id": 17900000000000001}},
         {"trigger": "keyword", "pattern": "(", "match": "regex", "reply_text": "hello"},
+        {"trigger": "keyword", "pattern": None, "reply_text": "hello"},
+        {"trigger": "keyword", "pattern": "price"},
         {"trigger": "keyword", "pattern": "x.{0,300}y.{0,300}z", "match": "regex", "reply_text": "hello"},
     ],
 )

@@ -148,6 +148,11 @@ BAD_ROWS: list[Any] = [
     {**GOOD_ROW, "rule_id": 2, "match": "fuzzy"},
     {**GOOD_ROW, "rule_id": 2, "reply_text": ["20."]},
     {**GOOD_ROW, "rule_id": 2, "priority": "high"},
+    {**GOOD_ROW, "rule_id": 2, "pattern": None},
+    {**GOOD_ROW, "rule_id": 2, "pattern": " \u2003\x1c"},
+    {**GOOD_ROW, "rule_id": 2, "reply_text": " "},
+    {**GOOD_ROW, "rule_id": 2, "attachment": {"type": "image", "url": "https://cdn.example/1.png"}},
+    {"rule_id": 2, "trigger": "keyword", "pattern": "price"},
 ]
 
 
@@ -306,7 +311,11 @@ def test_a_reply_never_has_more_than_a_thousand_bytes_of_text_and_keeps_its_quic
     text: str, name: str, choices: list[Choice]
 ) -> None:
     message = Rule(
-        rule_id=1, trigger="keyword", reply_text=(text * 400)[:3000] + "{name}", quick_replies=choices
+        rule_id=1,
+        trigger="keyword",
+        pattern="price",
+        reply_text=(text * 400)[:3000] + "{name}",
+        quick_replies=choices,
     ).message()
     sent = fill_in(message, name=name, username=None)
     assert len(sent["text"].encode()) <= 1000
