@@ -19,14 +19,19 @@ LANES = {
     "graph": "#7a5ea8",
     "outage": "#111827",
 }
+ROW_IN = 0.14
+"""The height of a fault's row, in inches."""
+
 TOLD, DONE, WAITING = "#8a8f98", "#1f6f54", "#2f5d9b"
 
 
 def plot(story: Story, path: Path) -> None:
     """Writes the picture as PNG (or as `path`'s suffix says: SVG, PDF)."""
     mpl.rcParams["svg.hashsalt"] = "chaos"
-    figure = Figure(figsize=(13, 10), layout="constrained")
-    totals, speed, backlog, faults = figure.subplots(4, 1, sharex=True, height_ratios=(2, 1.4, 1.4, 4.2))
+    rows_in = ROW_IN * len({one.fault.kind.name for one in story.happened})
+    figure = Figure(figsize=(13, 5.5 + rows_in), layout="constrained")
+    ratios = (2, 1.4, 1.4, max(rows_in, 0.5))
+    totals, speed, backlog, faults = figure.subplots(4, 1, sharex=True, height_ratios=ratios)
     plan = story.plan
     figure.suptitle(f"Chaos: {plan.events} events, seed {plan.seed}, {plan.lasts_s / 60:g} min", x=0.01, ha="left")
     _totals(totals, story)

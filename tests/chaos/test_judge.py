@@ -117,6 +117,7 @@ DAMAGES: dict[str, tuple[str, Damage]] = {
     "a reply is given up without reason": ("wrong_verdicts", lambda t: _answered(t).update(state="failed")),
     "a dead letter is open": ("lost", _letter),
     "an event is refused for good": ("wrong_verdicts", lambda t: _letter(t, status=489, state="replayed")),
+    "what is no event is called done": ("wrong_verdicts", lambda t: t.letters[0].update(state="replayed")),
     "what is no event is tried again": ("wrong_verdicts", lambda t: t.letters[0].update(status=500)),
     "QStash alone has a letter": ("lost", lambda t: t.dlq.append({"messageId": "msg_unheard_of"})),
     "QStash still has a closed letter": ("wrong_verdicts", _closed_letter_at_qstash),
@@ -142,6 +143,12 @@ def test_a_next_phase_that_nobody_heard_of_is_lost_and_one_heard_of_twice_is_cou
     assert judged(right(WANTED), handed_on={**heard, one: {"msg_1", "msg_2"}}).good
     del heard[one]
     assert judged(right(WANTED), handed_on=heard).lost
+
+
+def test_what_is_no_event_and_met_no_function_before_qstash_gave_up_is_an_open_letter_too() -> None:
+    tables = right(WANTED)
+    tables.letters[0].update(status=0)
+    assert judged(tables).good
 
 
 def test_a_wrong_answer_to_meta_is_a_wrong_verdict() -> None:
