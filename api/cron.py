@@ -42,7 +42,14 @@ async def retention(request: Request) -> Response:
 async def sweep_unfinished(request: Request) -> Response:
     """Gives unfinished events another attempt. 200 with what was taken up and what became of it."""
     services, deadline, now = _authenticated(request), Deadline.after(WORK_FOR_S), datetime.now(UTC)
-    swept = await sweep(services.sweep_store, services.ingestor, services.reconciler, now=now, deadline=deadline)
+    swept = await sweep(
+        services.sweep_store,
+        services.ingestor,
+        services.reconciler,
+        services.redriver,
+        now=now,
+        deadline=deadline,
+    )
     return json_response(200, swept)
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lib.privacy.store import ErasureStore
     from lib.processing.processor import Processor
     from lib.processing.store import EventStore
+    from lib.qstash.dlq import DeadLetterQueue
     from lib.qstash.publisher import Publisher
     from lib.recovery.reconciler import Reconciler
     from lib.recovery.redrive import Redriver
@@ -170,10 +171,16 @@ class Container:
     @cached_property
     def redriver(self) -> "Redriver":
         """Works off dead letters."""
-        from lib.qstash.dlq import DeadLetterQueue  # noqa: PLC0415
         from lib.recovery.redrive import Redriver  # noqa: PLC0415
 
-        return Redriver(self.dead_letters, ingestor=self.ingestor, dlq=DeadLetterQueue(self.settings))
+        return Redriver(self.dead_letters, ingestor=self.ingestor, dlq=self.dlq)
+
+    @cached_property
+    def dlq(self) -> "DeadLetterQueue":
+        """QStash's own dead letter queue."""
+        from lib.qstash.dlq import DeadLetterQueue  # noqa: PLC0415
+
+        return DeadLetterQueue(self.settings)
 
     @cached_property
     def ingest_client(self) -> "IngestHttpClient":

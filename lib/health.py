@@ -46,16 +46,19 @@ class Check(Model):
 async def check_dependencies(services: "Container") -> dict[str, Check]:
     """Returns the checks by name. Each call is bounded by `CHECK_TIMEOUT_S`.
 
-    The tokens are checked if some are stored, the reply rules if there are some, and the Graph API if a token can be
-    used.
+    The tokens are checked if some are stored, the reply rules and QStash's dead letter queue if there is something in
+    them, and the Graph API if a token can be used.
     """
-    postgres, qstash, stored, rules = await asyncio.gather(
+    postgres, qstash, dlq, stored, rules = await asyncio.gather(
         _timed(partial(_status, services)),
         _timed(services.publisher.ping),
+        _check_dlq(services),
         _stored_tokens(services),
         _check_rules(services),
     )
     checks = {"postgres": postgres, "qstash": qstash}
+    if dlq is not None:
+        checks["qstash_dlq"] = dlq
     if rules is not None:
         checks["rules"] = rules
     if stored:
@@ -79,6 +82,31 @@ async def _stored_tokens(services: "Container") -> list[AccountToken]:
     except Exception as error:
         _log.warning("Stored accounts not checked", code=classify(error).code)
         return []
+
+
+async def _check_dlq(services: "Container") -> Check | None:
+    """Returns what QStash's own dead letter queue holds of ours, or None if it is empty, or QStash does not answer.
+
+    QStash forgets an entry after some days. The sweeper takes entries in before that. An old one says that it did not.
+    """
+    started_s = time.monotonic()
+    try:
+        async with Deadline.after(CHECK_TIMEOUT_S).enforced():
+            size = await services.dlq.measure()
+    except Exception as error:
+        _log.warning("QStash's dead letter queue not checked", code=classify(error).code)
+        return None
+    if not size.entries:
+        return None
+    return Check(
+        ok=not size.expires_soon,
+        ms=log.ms_since(started_s),
+        code="qstash_dlq_expires_soon" if size.expires_soon else None,
+        detail={
+            "entries": f"{size.entries}+" if size.more else size.entries,
+            "oldest_hours": None if size.oldest_hours is None else round(size.oldest_hours, 1),
+        },
+    )
 
 
 async def read_rules(services: "Container") -> tuple[int, RuleBook]:

@@ -93,9 +93,15 @@ def show_review(console: Console, review: DlqReview) -> None:
     )
     for letter_id in review.stored[:LISTED]:
         console.print(Text(f"stored: {letter_id}"), soft_wrap=True)
+    if review.redelivered:
+        console.print(
+            f"{len(review.redelivered)} were hidden by QSTASH_REDACT_BODY: QStash delivers them again now.",
+            soft_wrap=True,
+        )
     if review.redacted:
         console.print(
-            f"{len(review.redacted)} without a letter are hidden by QSTASH_REDACT_BODY; retry in the Upstash Console:",
+            f"{len(review.redacted)} are hidden by QSTASH_REDACT_BODY, and were refused for good; look into the "
+            "Upstash Console:",
             soft_wrap=True,
         )
     for dlq_id in review.redacted[:LISTED]:
@@ -116,7 +122,9 @@ def _failure(letter: DeadLetter) -> str:
 
 
 def _state(letter: DeadLetter) -> str:
-    return "processed since" if letter.state == "open" and letter.is_processed else letter.state
+    if letter.state == "open" and letter.is_processed:
+        return "processed since"
+    return "retried, waiting" if letter.state == "open" and letter.retried_at is not None else letter.state
 
 
 def _moment(moment: datetime | None) -> str:

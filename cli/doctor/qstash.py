@@ -41,6 +41,21 @@ async def token(case: Case) -> Finding:
     return _compare(str(keys.get("current")), str(keys.get("next")), case)
 
 
+async def dead_letters(case: Case) -> Finding:
+    """QStash's own dead letter queue holds nothing of ours that it may soon forget."""
+    size = await case.services.dlq.measure()
+    if not size.entries:
+        return ok("QStash's dead letter queue has nothing of ours")
+    entries = f"{size.entries}{'+' if size.more else ''} of ours in QStash's dead letter queue"
+    if size.expires_soon:
+        return warn(
+            f"{entries}, the oldest for {size.oldest_hours or 0:.0f} hours",
+            cause="QStash keeps an entry for 3 days on the free plan. The sweep takes entries in, and did not.",
+            fix="Run `python -m cli dead-letters find-lost`, then `python -m cli dead-letters retry`.",
+        )
+    return ok(f"{entries}; the sweep takes them in")
+
+
 def _compare(current: str, following: str, case: Case) -> Finding:
     ours = (case.settings.qstash_current_signing_key, case.settings.qstash_next_signing_key)
     if ours == (current, following):

@@ -8,13 +8,16 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from lib.core.model import Model, invalid_payload
-from lib.errors.exceptions import InvalidPayload
+from lib.core.safe_json import clean, decode_json, storable
+from lib.errors.exceptions import BadJson, InvalidPayload
+from lib.errors.retry_after import whole_number
 from lib.errors.verdict import Verdict
 from lib.events.model import Event, as_json, decode
 
@@ -24,30 +27,66 @@ if TYPE_CHECKING:
 MAX_FOREIGN_BODY_CHARS = 10_000
 """A message that is not one of our events is kept for people to look at, so its beginning is enough."""
 
+MAX_ID_CHARS = 512
+MAX_URL_CHARS = 2000
+MAX_COUNT = 2**31 - 1
+LAST_MS = 4_102_444_800_000
+"""2100-01-01: what a dependency says is bounded here, so that the database takes the letter."""
+
 _REDACTED = re.compile(r"REDACTED:[0-9a-f]{64}")
 
 
+def _text(value: object, most_chars: int) -> str | None:
+    """Returns the beginning of a text, or None for anything else."""
+    return clean(value[:most_chars]) if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    """Returns a number that fits the column, or None. It may come in quotes."""
+    number = whole_number(value)
+    return number if number is not None and number <= MAX_COUNT else None
+
+
+def _milliseconds(value: object) -> int | None:
+    """Returns a time between 1970 and 2099, or None. The documentation shows it as a number in quotes."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 13 and int(text) <= LAST_MS else None
+
+
+def _base64(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+_Count: TypeAlias = Annotated[int | None, BeforeValidator(_count)]
+_Id: TypeAlias = Annotated[str | None, BeforeValidator(partial(_text, most_chars=MAX_ID_CHARS))]
+
+
 class FailureCallback(Model):
-    """QStash's report that it gave up on a message (Upstash, "Callbacks"). Bodies are base64."""
+    """QStash's report that it gave up on a message (Upstash, "Callbacks"). Bodies are base64.
 
-    # Not strict: the documentation shows `createdAt` as a number in quotes.
-    model_config = ConfigDict(strict=False, alias_generator=to_camel)
+    Every field but the message's id may be missing or strange, and is then None: the letter is all that is left of its
+    event. What QStash says is bounded here, so that the database takes the letter.
+    """
 
-    source_message_id: str
-    status: int | None = None
-    body: str | None = None
-    retried: int | None = None
-    max_retries: int | None = None
-    dlq_id: str | None = None
-    url: str | None = None
-    source_body: str | None = None
-    created_at: int | None = None
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    source_message_id: Annotated[str, Field(min_length=1), BeforeValidator(partial(_text, most_chars=MAX_ID_CHARS))]
+    status: _Count = None
+    body: Annotated[str | None, BeforeValidator(_base64)] = None
+    retried: _Count = None
+    max_retries: _Count = None
+    dlq_id: _Id = None
+    url: Annotated[str | None, BeforeValidator(partial(_text, most_chars=MAX_URL_CHARS))] = None
+    source_body: Annotated[str | None, BeforeValidator(_base64)] = None
+    created_at: Annotated[int | None, BeforeValidator(_milliseconds)] = None
 
 
 def read_failure(body: bytes) -> dict[str, Any]:
-    """Returns the dead letter in the `body` of a failure callback. Raises `InvalidPayload` if it is no callback."""
+    """Returns the dead letter in the `body` of a failure callback. Raises `InvalidPayload` if it names no message."""
     try:
-        callback = FailureCallback.model_validate_json(body)
+        callback = FailureCallback.model_validate(clean(decode_json(body)))
+    except BadJson as error:
+        raise InvalidPayload(error.path, error.message) from None
     except ValidationError as error:
         raise invalid_payload(error) from None
     return {
@@ -78,12 +117,12 @@ def letter_of_entry(entry: "DlqMessage") -> dict[str, Any]:
     return {
         "source_message_id": entry.message_id,
         "dlq_id": entry.dlq_id,
-        "url": entry.url,
-        "status": entry.response_status,
-        "error_code": error_code_in((entry.response_body or "").encode()),
-        "max_retries": entry.max_retries,
-        "first_tried_at": entry.created_at,
-        **_of_body(_decoded(entry.body_base64) if entry.body is None else entry.body.encode()),
+        "url": _text(entry.url, MAX_URL_CHARS),
+        "status": _count(entry.response_status),
+        "error_code": error_code_in((entry.response_body or "").encode("utf-8", "replace")),
+        "max_retries": _count(entry.max_retries),
+        "first_tried_at": _milliseconds(entry.created_at),
+        **_of_body(_decoded(entry.body_base64) if entry.body is None else entry.body.encode("utf-8", "replace")),
     }
 
 
@@ -96,7 +135,7 @@ def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
     """Returns the dead letter of an event that direct processing refused for good. QStash never had it."""
     return {
         # QStash gave no id. The prefix keeps this id apart from those of QStash.
-        "source_message_id": f"direct:{event.event_id}",
+        "source_message_id": f"direct:{event.event_id}:{event.account_id}",
         "status": verdict.status,
         "error_code": verdict.code,
         "retried": 0,
@@ -106,13 +145,25 @@ def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def given_up_letter(event_id: str, account_id: str, kind: str, code: str, event: Event | None) -> dict[str, Any]:
+    """Returns the dead letter of a recorded event that the sweeper cannot finish, because of `code`."""
+    return {
+        "source_message_id": f"sweeper:{event_id}:{account_id}",
+        "error_code": code,
+        "event_id": event_id,
+        "kind": kind,
+        "account_id": account_id,
+        "event": None if event is None else as_json(event),
+    }
+
+
 def error_code_in(body: bytes) -> str | None:
     """Returns the `error.code` in an answer of our own consumer, or None for any other answer."""
     try:
         code = json.loads(body)["error"]["code"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return code[:200] if isinstance(code, str) else None
+    return clean(code[:200]) if isinstance(code, str) else None
 
 
 def _of_body(body: bytes) -> dict[str, Any]:
@@ -135,8 +186,8 @@ def _of_event(event: Event) -> dict[str, Any]:
 
 def _event_in(body: bytes) -> Event | None:
     try:
-        return decode(body)
-    except InvalidPayload:
+        return decode(storable(body))
+    except (InvalidPayload, BadJson):
         return None
 
 

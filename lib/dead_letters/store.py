@@ -17,7 +17,7 @@ State: TypeAlias = Literal["open", "replayed", "discarded", "superseded"]
 class DeadLetter(Model):
     """A row of `dead_letters`. `event` and `body` have a person's words, and are None unless they were asked for.
 
-    `is_processed` says that the event was processed since, by whichever path.
+    `is_processed` says that the event was processed since, by whichever path. `retried_at`: a retry is on its way.
     """
 
     source_message_id: str
@@ -34,6 +34,7 @@ class DeadLetter(Model):
     retried: int | None = None
     max_retries: int | None = None
     first_tried_at: datetime | None = None
+    retried_at: datetime | None = None
     closed_at: datetime | None = None
     event: dict[str, Any] | None = None
     body: str | None = None
@@ -110,6 +111,12 @@ class DeadLetterStore:
             "close_dead_letter", {"p_source_message_id": source_message_id, "p_state": state}
         )
         return read_answer(was_open, bool)
+
+    async def mark_retried(self, source_message_id: str) -> bool:
+        """Notes that the event of an open letter was sent again. Returns False if the letter is closed by now."""
+        return read_answer(
+            await self._database.rpc("mark_letter_retried", {"p_source_message_id": source_message_id}), bool
+        )
 
     async def store(self, letter: Mapping[str, Any]) -> bool:
         """Stores a letter, once for each `source_message_id`. Returns whether it is new."""

@@ -1,8 +1,11 @@
-"""QStash's own dead letter queue (Upstash, API reference, "DLQ"): lists and deletes the entries of our consumer."""
+"""QStash's own dead letter queue (Upstash, API reference, "DLQ"): lists, retries and deletes our consumer's entries."""
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.qstash.publisher import CONSUMER_PATH, EVENT_LABEL
@@ -15,6 +18,22 @@ CALL_TIMEOUT_S = 10.0
 """The SDK's own default is ten minutes."""
 
 GONE = 404
+
+EXPIRES_SOON_HOURS = 48.0
+"""QStash's free plan keeps an entry for 3 days (Upstash, "Pricing"), and no plan for less. From here on it is time."""
+
+
+class DlqSize(Model):
+    """How many entries there are; `more`: and others on further pages. `oldest_hours` is the age of the oldest one."""
+
+    entries: int
+    more: bool
+    oldest_hours: float | None
+
+    @property
+    def expires_soon(self) -> bool:
+        """Whether QStash may forget the oldest entry within a day."""
+        return self.oldest_hours is not None and self.oldest_hours >= EXPIRES_SOON_HOURS
 
 
 class DeadLetterQueue:
@@ -43,6 +62,26 @@ class DeadLetterQueue:
         except Exception as error:
             if classify(error).status != GONE:
                 raise
+
+    async def retry(self, dlq_id: str) -> None:
+        """Lets QStash deliver an entry again, with the body that QStash hides from us. The entry is then gone.
+
+        An entry that is gone already is no error. Raises the errors of the SDK.
+        """
+        # The SDK (3.4.0) has no call for it.
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await self._client().http.request(path=f"/v2/dlq/retry/{quote(dlq_id, safe='')}", method="POST")
+        except Exception as error:
+            if classify(error).status != GONE:
+                raise
+
+    async def measure(self) -> DlqSize:
+        """Returns how many entries of ours there are, as far as the newest page shows. Raises the errors of the SDK."""
+        entries, cursor = await self.page(None)
+        oldest_ms = min((entry.created_at for entry in entries), default=None)
+        hours = None if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000) / 3600
+        return DlqSize(entries=len(entries), more=cursor is not None, oldest_hours=hours)
 
     def _client(self) -> "AsyncQStash":
         if self._sdk is None:

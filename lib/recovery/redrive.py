@@ -18,6 +18,9 @@ from lib.qstash.dlq import DeadLetterQueue
 if TYPE_CHECKING:
     from qstash.dlq import DlqMessage
 
+NEVER_AGAIN = 489
+"""Our consumer's answer to what can never take effect. QStash would get the same answer again."""
+
 _log = log.get(__name__)
 
 
@@ -49,14 +52,17 @@ class LetterOutcome:
 class DlqReview:
     """The entries of QStash's dead letter queue.
 
-    Entries without a letter are `stored` as letters now, or `redacted`, because QStash hides their body. `waiting` have
-    an open letter. `deleted` were of closed letters or of erased people.
+    Entries without a letter are `stored` as letters now. If QStash hides their body, QStash delivers them again:
+    `redelivered`; or they are `redacted`, because our consumer refused them for good, and a person has to look.
+    `waiting` have an open letter. `deleted` were of closed letters or of erased people. `done`: no page was left.
     """
 
     stored: tuple[str, ...] = ()
     waiting: int = 0
     deleted: int = 0
+    redelivered: tuple[str, ...] = ()
     redacted: tuple[str, ...] = ()
+    done: bool = True
 
 
 class Redriver:
@@ -70,7 +76,8 @@ class Redriver:
     async def retry(self, letter: DeadLetter, *, deadline: Deadline) -> LetterOutcome:
         """Sends the event of `letter` again. Raises the database's errors. `letter` must have been read with content.
 
-        The order makes a retry that is cut off repeatable: the event, then the letter, then the entry at QStash.
+        The order makes a retry that is cut off repeatable: the event, then the letter, then the entry at QStash. That
+        QStash has taken the event says nothing about how it ends. So the letter stays open until then.
         """
         expected = expected_end(letter)
         if expected is LetterEnd.ALREADY_PROCESSED:
@@ -81,8 +88,10 @@ class Redriver:
         [result] = await self._ingestor.ingest([event], deadline=deadline, again=attempt_id(letter))
         if result.status in ("failed", "rejected"):
             return LetterOutcome(LetterEnd.FAILED, result.error.code if result.error else None)
-        end = LetterEnd.QUEUED if result.via == "queue" else LetterEnd.PROCESSED
-        return await self._close(letter, "replayed", end)
+        if result.via == "queue":
+            await self._letters.mark_retried(letter.source_message_id)
+            return LetterOutcome(LetterEnd.QUEUED, entry_remains=not await self._delete_entry(letter))
+        return LetterOutcome(LetterEnd.PROCESSED, entry_remains=not await self._delete_entry(letter))
 
     async def discard(self, letter: DeadLetter) -> LetterOutcome:
         """Closes `letter` for good, and deletes its entry at QStash. Raises the database's errors."""
@@ -90,14 +99,17 @@ class Redriver:
             return LetterOutcome(LetterEnd.ALREADY_CLOSED)
         return await self._close(letter, "discarded", LetterEnd.DISCARDED)
 
-    async def find_lost(self) -> DlqReview:
-        """Stores a letter for each entry at QStash whose failure callback never reached us.
+    async def find_lost(self, *, deadline: Deadline | None = None) -> DlqReview:
+        """Takes in every entry at QStash whose failure callback never reached us, the newest first.
 
-        Raises the errors of the SDK and of the database; the entries that are reviewed stay so.
+        After the deadline no further page is read. Raises the errors of the SDK and of the database; the entries that
+        are reviewed stay so.
         """
         review = DlqReview()
         cursor: str | None = None
         while True:
+            if deadline is not None and deadline.left_s() <= 0:
+                return replace(review, done=False)
             entries, cursor = await self._dlq.page(cursor)
             letters = await self._letters_of(entries)
             for entry in entries:
@@ -115,12 +127,19 @@ class Redriver:
         if letter is not None and letter.state == "open":
             return replace(review, waiting=review.waiting + 1)
         if letter is None and is_redacted(entry):
-            return replace(review, redacted=(*review.redacted, entry.dlq_id))
+            return await self._review_redacted(entry, review)
         if letter is None and await self._letters.store(letter_of_entry(entry)):
             return replace(review, stored=(*review.stored, entry.message_id))
         # The letter is closed, or the database refused it because its person was erased.
         await self._dlq.delete(entry.dlq_id)
         return replace(review, deleted=review.deleted + 1)
+
+    async def _review_redacted(self, entry: "DlqMessage", review: DlqReview) -> DlqReview:
+        if entry.response_status == NEVER_AGAIN:
+            _log.error("An entry of QStash's dead letter queue cannot be read", dlq_id=entry.dlq_id)
+            return replace(review, redacted=(*review.redacted, entry.dlq_id))
+        await self._dlq.retry(entry.dlq_id)
+        return replace(review, redelivered=(*review.redelivered, entry.dlq_id))
 
     async def _close(self, letter: DeadLetter, state: Closed, end: LetterEnd) -> LetterOutcome:
         closed = await self._letters.close(letter.source_message_id, state)

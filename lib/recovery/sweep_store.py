@@ -1,5 +1,6 @@
 """Unfinished events in the database: calls the functions of `…_recovery.sql`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from lib.core.model import Model
@@ -8,13 +9,14 @@ from lib.webhooks.reparse import ArchivedEvent, LedgerRow
 
 
 class UnfinishedEvent(LedgerRow):
-    """A row of `events` that is not finished. `raw` is None past retention."""
+    """A row of `events` that is not finished. `raw` is None past retention, and may be anything that somebody wrote."""
 
-    raw: dict[str, Any] | None
+    raw: Any
+    sweeps: int = 0
 
     def archived(self) -> ArchivedEvent | None:
-        """Returns the row as an archived event, or None without its raw item."""
-        return None if self.raw is None else ArchivedEvent(**self.model_dump())
+        """Returns the row as an archived event, or None without a raw item that can be one."""
+        return ArchivedEvent(**self.model_dump(exclude={"sweeps"})) if isinstance(self.raw, dict) else None
 
 
 class ExpiredSends(Model):
@@ -37,6 +39,14 @@ class SweepStore:
         """
         rows = await self._database.rpc("unfinished_events", {"p_older_than_s": older_than_s, "p_limit": limit})
         return read_answer(rows, list[UnfinishedEvent])
+
+    async def give_up(self, row: UnfinishedEvent, code: str, letter: Mapping[str, Any]) -> bool:
+        """Ends an event that cannot be finished, with `letter` for a person. Returns False if it is finished by now."""
+        given_up = await self._database.rpc(
+            "give_up_event",
+            {"p_event_id": row.event_id, "p_account_id": row.account_id, "p_code": code, "p_letter": letter},
+        )
+        return read_answer(given_up, bool)
 
     async def expire_sends(self) -> ExpiredSends:
         """Gives sends whose worker died an unknown outcome."""

@@ -10,9 +10,12 @@ from datetime import datetime
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.model import Model
+from lib.dead_letters.letter import given_up_letter
+from lib.errors.classify import classify
 from lib.events.model import Event
 from lib.ingest.ingestor import Ingestor
 from lib.recovery.reconciler import Reconciler
+from lib.recovery.redrive import DlqReview, Redriver
 from lib.recovery.sweep_store import SweepStore, UnfinishedEvent
 from lib.webhooks.reparse import reparse
 
@@ -24,6 +27,12 @@ PAGE_SIZE = 100
 
 MOST_EVENTS = 2000
 """Events in one run. The rest is older in the next run, and comes first."""
+
+MOST_SWEEPS = 10
+"""After so many attempts an event is given up. The attempts are ever rarer: ten take about three and a half days."""
+
+DLQ_S = 8.0
+"""The time in a run for QStash's own dead letter queue."""
 
 RECONCILE_S = 15.0
 """The time in a run for unknown sends."""
@@ -38,15 +47,18 @@ class Swept(Model):
     """The result of one run.
 
     Of the `taken` events, `queued` went to QStash, `processed` were processed here, `failed` are retried later, and
-    `unreadable` have no raw item that can be parsed. `done` says that no more events are due. `expired_sends` lost
-    their worker and now have an unknown outcome. `found_sends` had an unknown outcome and did leave.
+    `given_up` cannot be finished and are dead letters now. `done` says that no more events are due. `expired_sends`
+    lost their worker and now have an unknown outcome. `found_sends` had an unknown outcome and did leave.
+    `letters_found` were only in QStash's own dead letter queue; `redelivered` too, and QStash hid their body.
     """
 
     taken: int
     queued: int
     processed: int
     failed: int
-    unreadable: int
+    given_up: int
+    letters_found: int
+    redelivered: int
     expired_sends: int
     found_sends: int
     unknown_sends_for_a_day: int
@@ -54,11 +66,18 @@ class Swept(Model):
 
 
 async def sweep(
-    store: SweepStore, ingestor: Ingestor, reconciler: Reconciler, *, now: datetime, deadline: Deadline
+    store: SweepStore,
+    ingestor: Ingestor,
+    reconciler: Reconciler,
+    redriver: Redriver,
+    *,
+    now: datetime,
+    deadline: Deadline,
 ) -> Swept:
     """Does one run. Raises the database's errors; the steps that are done stay done."""
     started_s = time.monotonic()
     sends, letters = await store.expire_sends(), await store.close_letters()
+    lost = await _look_into_dlq(redriver, deadline.at_most(DLQ_S))
     found_sends = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
     counts: Counter[str] = Counter()
     done = False
@@ -66,13 +85,15 @@ async def sweep(
         rows = await store.take_unfinished(older_than_s=OLDER_THAN_S, limit=PAGE_SIZE)
         done = len(rows) < PAGE_SIZE
         counts.update(taken=len(rows))
-        counts.update(await _retry(ingestor, rows, now, deadline.at_most(PAGE_S)))
+        counts.update(await _retry(store, ingestor, rows, now, deadline.at_most(PAGE_S)))
     swept = Swept(
         taken=counts["taken"],
         queued=counts["queued"] + counts["deduplicated"],
         processed=counts["processed"] + counts["duplicate"],
         failed=counts["failed"] + counts["rejected"],
-        unreadable=counts["unreadable"],
+        given_up=counts["given_up"],
+        letters_found=len(lost.stored),
+        redelivered=len(lost.redelivered),
         expired_sends=sends.expired,
         found_sends=found_sends,
         unknown_sends_for_a_day=sends.unknown_for_a_day,
@@ -89,20 +110,49 @@ async def sweep(
     return swept
 
 
-async def _retry(ingestor: Ingestor, rows: list[UnfinishedEvent], now: datetime, deadline: Deadline) -> Counter[str]:
+async def _look_into_dlq(redriver: Redriver, deadline: Deadline) -> DlqReview:
+    """Takes in what only QStash's own dead letter queue has. Never raises for a fault of QStash's: the rest goes on."""
+    try:
+        return await redriver.find_lost(deadline=deadline)
+    except Exception as error:
+        _log.warning("QStash's dead letter queue not looked into", code=classify(error).code)
+        return DlqReview(done=False)
+
+
+async def _retry(
+    store: SweepStore, ingestor: Ingestor, rows: list[UnfinishedEvent], now: datetime, deadline: Deadline
+) -> Counter[str]:
     """Returns how many events got which status."""
-    events = [event for row in rows if (event := _event(row)) is not None]
+    events: list[Event] = []
+    given_up = 0
+    for row in rows:
+        event = _event(row)
+        if event is None or row.sweeps > MOST_SWEEPS:
+            code = "too_many_attempts" if event is not None else "raw_expired" if row.raw is None else "raw_unreadable"
+            given_up += await _give_up(store, row, event, code)
+        else:
+            events.append(event)
     # The same id within a minute: QStash takes the attempts of two sweepers for one.
     results = await ingestor.ingest(events, deadline=deadline, again=f"sweep_{int(now.timestamp()) // 60}")
-    return Counter({"unreadable": len(rows) - len(events)}) + Counter(result.status for result in results)
+    return Counter({"given_up": given_up}) + Counter(result.status for result in results)
+
+
+async def _give_up(store: SweepStore, row: UnfinishedEvent, event: Event | None, code: str) -> bool:
+    letter = given_up_letter(row.event_id, row.account_id, row.kind, code, event)
+    given_up = await store.give_up(row, code, letter)
+    if given_up:
+        _log.error("Unfinished event given up", event_id=row.event_id, kind=row.kind, code=code, sweeps=row.sweeps)
+    return given_up
 
 
 def _event(row: UnfinishedEvent) -> Event | None:
     """Returns the event of `row`, or None if its raw item is gone or no longer gives an event of the same id."""
-    archived = row.archived()
-    event = None if archived is None else reparse(archived)
-    # Under another id the event would be a new one, and what is due under the old id would stay undone.
-    if event is None or event.event_id != row.event_id:
-        _log.error("Unfinished event can not be read again", event_id=row.event_id, kind=row.kind)
+    try:
+        archived = row.archived()
+        event = None if archived is None else reparse(archived)
+    except Exception:
+        # One item that cannot be parsed must not keep the others of its page waiting.
+        _log.exception("Unfinished event can not be read again", event_id=row.event_id, kind=row.kind)
         return None
-    return event
+    # Under another id the event would be a new one, and what is due under the old id would stay undone.
+    return event if event is not None and event.event_id == row.event_id else None

@@ -99,6 +99,9 @@ create table public.events (
     recorded_at  timestamptz not null default now(),
     processed_at timestamptz,
     sweep_after  timestamptz,
+    sweeps       integer not null default 0,
+    given_up_at  timestamptz,
+    given_up_code text,
     has_variants boolean not null default false,
     answerable   boolean not null default false,
     raw          jsonb,
@@ -107,6 +110,8 @@ create table public.events (
 comment on column public.events.event_id is 'What happened, e.g. ig_msg_{mid}. Two accounts of ours may be told of the same: the account is part of the key.';
 comment on column public.events.processed_at is 'Null: the event is recorded, but a profile, a reply or a next phase is still owed.';
 comment on column public.events.sweep_after is 'The sweeper has taken the event up, and does not again before then. Null: not yet.';
+comment on column public.events.sweeps is 'How often the sweeper has taken the event up.';
+comment on column public.events.given_up_at is 'The event cannot be finished (given_up_code says why): its open dead letter is for a person. A retry clears this.';
 comment on column public.events.has_variants is 'Meta delivered the event in several forms. raw is the fullest form; the tables have what all forms say.';
 comment on column public.events.answerable is 'One of its forms could be answered by a rule. What was due was planned then, and is not planned again.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
@@ -117,7 +122,7 @@ create index events_by_time on public.events (recorded_at);
 create index events_with_raw on public.events (recorded_at, event_id) where raw is not null;
 create index events_unknown on public.events (account_id, topic, recorded_at desc) where kind = 'unknown';
 create index events_unknown_by_time on public.events (recorded_at, topic) where kind = 'unknown';
-create index events_unfinished on public.events (recorded_at) where processed_at is null;
+create index events_unfinished on public.events (recorded_at) where processed_at is null and given_up_at is null;
 create index events_without_contact on public.events (account_id) where contact_id is null;
 
 -- The people who write to us: one row a person and account (an IGSID is scoped to both).
@@ -407,14 +412,17 @@ create table public.dead_letters (
     state             ingestion.letter_state not null default 'open',
     first_tried_at    timestamptz,
     failed_at         timestamptz not null default now(),
+    retried_at        timestamptz,
     closed_at         timestamptz
 );
+comment on column public.dead_letters.account_id is 'The professional account id, as in events; null for a message that is no event of ours.';
+comment on column public.dead_letters.retried_at is 'A retry is on its way. The letter closes when its event is processed.';
 comment on column public.dead_letters.event is 'The event that failed, ready to be published again. Null in a superseded letter: the newer one has it.';
 comment on column public.dead_letters.body is 'The message body where it is no event of ours.';
 create index dead_letters_open on public.dead_letters (failed_at desc) where state = 'open';
-create index dead_letters_by_event on public.dead_letters (event_id);
+create index dead_letters_by_event on public.dead_letters (event_id, account_id);
 create index dead_letters_by_time on public.dead_letters (failed_at, source_message_id);
-create unique index dead_letters_one_open_an_event on public.dead_letters (event_id) where state = 'open';
+create unique index dead_letters_one_open_an_event on public.dead_letters (event_id, account_id) where state = 'open';
 
 -- Requests to erase a person's data, or an account's.
 create table public.erasures (

@@ -519,6 +519,31 @@ begin
 end;
 $$;
 
+-- Ends what an event owes that cannot be finished. Sends that may be on their way stay as they are.
+create function ingestion.give_up_effects(p_event_id text, p_account text) returns void
+language sql set search_path = ''
+as $$
+    update public.outbox o set state = 'failed', error_code = 'given_up', finished_at = now(), not_before = null
+    where o.event_id = p_event_id and o.account_id = p_account and o.state in ('planned', 'claimed');
+$$;
+
+-- Takes an event up again that was given up: its dead letter was retried, or the event was delivered once more.
+create function ingestion.take_up_again(p_event public.events) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+    if p_event.given_up_at is null then
+        return;
+    end if;
+    update public.events e set given_up_at = null, given_up_code = null, sweeps = 0, sweep_after = null
+    where e.event_id = p_event.event_id and e.account_id = p_event.account_id;
+    update public.outbox o set
+        state = 'planned', error_code = null, finished_at = null, lease_token = null, lease_until = null
+    where o.event_id = p_event.event_id and o.account_id = p_event.account_id
+        and o.state = 'failed' and o.error_code = 'given_up';
+end;
+$$;
+
 -- Begin and finish.
 
 -- The last step before a message leaves. p_message is the message as it will be sent; an echo is compared with it.
@@ -759,6 +784,7 @@ begin
     if v_wait is null and p_complete and v_event.processed_at is null then
         update public.events e set processed_at = now()
         where e.event_id = v_event_id and e.account_id = p_account_id;
+        perform ingestion.close_letter(v_event_id, p_account_id);
     end if;
     return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait);
 end;

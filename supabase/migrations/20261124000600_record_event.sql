@@ -135,7 +135,9 @@ begin
         if not v_opened and ingestion.opens_window(v_event) then
             v_known.processed_at := null;  -- the person has consented to a profile look-up now
         end if;
+        perform ingestion.take_up_again(v_known);
         if v_known.processed_at is not null then
+            perform ingestion.close_letter(v_event.event_id, v_event.account_id);
             return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
         end if;
         v_outcome := 'resumed';
@@ -163,9 +165,12 @@ begin
     if v_due or v_effects <> '[]' or v_wait is not null then
         update public.events e set processed_at = null
         where e.event_id = v_event.event_id and e.account_id = v_event.account_id and e.processed_at is not null;
-    elsif v_outcome = 'resumed' then
-        update public.events e set processed_at = now()
-        where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
+    else
+        if v_outcome = 'resumed' then
+            update public.events e set processed_at = now()
+            where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
+        end if;
+        perform ingestion.close_letter(v_event.event_id, v_event.account_id);
     end if;
 
     if v_effects = '[]' and not v_due and v_wait is not null then

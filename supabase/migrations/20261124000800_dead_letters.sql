@@ -7,28 +7,35 @@ create function public.store_dead_letter(p_letter jsonb) returns boolean
 language plpgsql set search_path = ''
 as $$
 declare
-    v_event_id text := p_letter ->> 'event_id';
+    v_account text := coalesce(
+        ingestion.resolve_account(p_letter ->> 'account_id'), case when p_letter ->> 'event_id' is not null then '-' end
+    );
+    v_event_id text := ingestion.resolve_event_id(p_letter ->> 'event_id', v_account);
     v_first_tried_at timestamptz := ingestion.from_ms((p_letter ->> 'first_tried_at')::bigint);
     v_is_older boolean;
+    v_is_done boolean;
 begin
     if ingestion.is_erased(
-        p_letter #>> '{event,event_id}', ingestion.resolve_account(p_letter ->> 'account_id'),
+        p_letter #>> '{event,event_id}', v_account,
         p_letter #>> '{event,contact_id}', ingestion.from_ms((p_letter #>> '{event,occurred_at}')::bigint)
     ) then
         return false;
     end if;
     -- One transaction at a time for each event, so that no two of its letters are open.
-    perform pg_advisory_xact_lock(hashtextextended('letter/' || v_event_id, 0));
+    perform pg_advisory_xact_lock(hashtextextended(format('letter/%s/%s', v_account, v_event_id), 0));
     if exists (select from public.dead_letters d where d.source_message_id = p_letter ->> 'source_message_id') then
         return false;
     end if;
     v_is_older := exists (
         select from public.dead_letters d
-        where d.event_id = v_event_id and d.state = 'open' and d.first_tried_at > v_first_tried_at
+        where d.event_id = v_event_id and d.account_id = v_account and d.state = 'open'
+            and d.first_tried_at > v_first_tried_at
     );
+    -- The last delivery may have done its work, and only its answer was lost.
+    v_is_done := ingestion.is_processed(v_event_id, v_account);
     if not v_is_older then
         update public.dead_letters d set state = 'superseded', closed_at = now(), event = null, body = null
-        where d.event_id = v_event_id and d.state = 'open';
+        where d.event_id = v_event_id and d.account_id = v_account and d.state = 'open';
     end if;
     insert into public.dead_letters (
         source_message_id, dlq_id, event_id, kind, account_id, url, status, error_code, retried, max_retries,
@@ -36,11 +43,12 @@ begin
     )
     values (
         p_letter ->> 'source_message_id', p_letter ->> 'dlq_id', v_event_id, p_letter ->> 'kind',
-        p_letter ->> 'account_id', p_letter ->> 'url', (p_letter ->> 'status')::integer,
+        v_account, p_letter ->> 'url', (p_letter ->> 'status')::integer,
         p_letter ->> 'error_code', (p_letter ->> 'retried')::integer, (p_letter ->> 'max_retries')::integer,
         case when not v_is_older then p_letter -> 'event' end, case when not v_is_older then p_letter ->> 'body' end,
         v_first_tried_at,
-        case when v_is_older then 'superseded' else 'open' end, case when v_is_older then now() end
+        case when v_is_older then 'superseded' when v_is_done then 'replayed' else 'open' end,
+        case when v_is_older or v_is_done then now() end
     )
     on conflict (source_message_id) do nothing;
     return found;
@@ -117,6 +125,27 @@ begin
 end;
 $$;
 comment on function public.close_dead_letter is 'Closes one open dead letter; true for the caller that closed the letter.';
+
+-- Notes that the event of an open letter was sent again. The letter stays open until the event is processed. Returns false
+-- if the letter is not open, or gone.
+create function public.mark_letter_retried(p_source_message_id text) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+    update public.dead_letters d set retried_at = now()
+    where d.source_message_id = p_source_message_id and d.state = 'open';
+    return found;
+end;
+$$;
+comment on function public.mark_letter_retried is 'Notes that the event of an open dead letter was sent again.';
+
+-- Closes the open letter of an event that has just been processed.
+create function ingestion.close_letter(p_event_id text, p_account text) returns void
+language sql set search_path = ''
+as $$
+    update public.dead_letters d set state = 'replayed', closed_at = now()
+    where d.event_id = p_event_id and d.account_id = p_account and d.state = 'open';
+$$;
 
 -- Closes the letters of events that were processed since, for example by the sweeper. Returns how many.
 create function public.close_processed_dead_letters() returns integer

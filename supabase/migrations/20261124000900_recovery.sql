@@ -1,18 +1,19 @@
 -- Recovery: events that nobody finished, and sends whose outcome nobody knows.
 
 -- Takes events for another attempt: recorded more than p_older_than_s seconds ago and not finished, because a worker
--- died, QStash gave up on them, or a dependency was down during direct processing. The oldest come first. Each is
+-- died, QStash gave up on them, or a dependency was down during direct processing. Those come first that have been due
+-- for the longest time, so an event that cannot be finished does not stand before the others. Each is
 -- then left alone for as long as it is old: 5 minutes, 10, 20, …, a day. So two sweepers at once never take the same
 -- event, and an event that cannot be finished costs less and less. An event that a worker holds, or that has to wait,
 -- is not taken (outbox.lease_until, not_before). Returns the rows of the archive from which the events can be parsed
--- again; `raw` is null past retention.
+-- again; `raw` is null past retention. `sweeps` counts how often the event was taken.
 create function public.unfinished_events(p_older_than_s integer default 300, p_limit integer default 100) returns jsonb
 language sql set search_path = ''
 as $$
     with due as (
         select e.event_id, e.account_id
         from public.events e
-        where e.processed_at is null
+        where e.processed_at is null and e.given_up_at is null
             and e.recorded_at < now() - p_older_than_s * interval '1 second'
             and coalesce(e.sweep_after, '-infinity') <= now()
             and coalesce((
@@ -22,24 +23,45 @@ as $$
                 from public.outbox o
                 where o.event_id = e.event_id and o.account_id = e.account_id and o.state in ('planned', 'claimed', 'sending')
             ), '-infinity') <= now()
-        order by e.recorded_at, e.event_id
+        order by coalesce(e.sweep_after, e.recorded_at), e.event_id
         limit p_limit
         for update of e skip locked
     ),
     taken as (
         update public.events e set
-            sweep_after = now() + least(now() - e.recorded_at, interval '1 day')
+            sweep_after = now() + least(now() - e.recorded_at, interval '1 day'),
+            sweeps = e.sweeps + 1
         from due where e.event_id = due.event_id and e.account_id = due.account_id
         returning e.*
     )
     select coalesce(jsonb_agg(jsonb_build_object(
         'event_id', t.event_id, 'kind', t.kind, 'account_id', t.account_id, 'topic', t.topic,
         'via_standby', t.via_standby, 'occurred_at', t.occurred_at, 'received_at', t.received_at,
-        'recorded_at', t.recorded_at, 'raw', t.raw
+        'recorded_at', t.recorded_at, 'raw', t.raw, 'sweeps', t.sweeps
     ) order by t.recorded_at, t.event_id), '[]')
     from taken t;
 $$;
 comment on function public.unfinished_events is 'Takes events that were recorded and not finished, for another attempt.';
+
+-- Gives up an event that cannot be finished: what it owes ends, and its letter p_letter (see store_dead_letter) shows it to
+-- a person, who may retry or discard it. The event no longer counts as unfinished. Returns false if it is finished by now.
+create function public.give_up_event(
+    p_event_id text, p_account_id text, p_code text, p_letter jsonb
+) returns boolean
+language plpgsql set search_path = ''
+as $$
+begin
+    update public.events e set given_up_at = now(), given_up_code = p_code
+    where e.event_id = p_event_id and e.account_id = p_account_id and e.processed_at is null and e.given_up_at is null;
+    if not found then
+        return false;
+    end if;
+    perform ingestion.give_up_effects(p_event_id, p_account_id);
+    perform public.store_dead_letter(p_letter);
+    return true;
+end;
+$$;
+comment on function public.give_up_event is 'Ends an event that cannot be finished, with an open dead letter for a person.';
 
 -- Shows the oldest events that were recorded more than p_older_than_s seconds ago and not finished: {total, events}.
 -- Nothing is taken from the sweeper (unfinished_events).
@@ -59,7 +81,8 @@ return (
         select e.event_id, e.kind, e.account_id, e.recorded_at,
             row_number() over (order by e.recorded_at, e.event_id) as place
         from public.events e
-        where e.processed_at is null and e.recorded_at < now() - p_older_than_s * interval '1 second'
+        where e.processed_at is null and e.given_up_at is null
+            and e.recorded_at < now() - p_older_than_s * interval '1 second'
     ) u
 );
 comment on function public.list_unfinished is 'What was recorded and never finished, for people to see.';

@@ -8,9 +8,10 @@ language sql stable set search_path = ''
 return jsonb_build_object(
     'unfinished_events', (
         select count(*) from public.events e
-        where e.processed_at is null and e.recorded_at < now() - interval '5 minutes'
+        where e.processed_at is null and e.given_up_at is null and e.recorded_at < now() - interval '5 minutes'
     ),
     'unknown_sends', (select count(*) from public.outbox o where o.state = 'unknown'),
+    'guessed_sends', (select count(*) from public.outbox o where o.state = 'unknown' and o.mid_guessed),
     'open_dead_letters', (select count(*) from public.dead_letters d where d.state = 'open'),
     'accounts_not_active', (
         select coalesce(jsonb_agg(jsonb_build_object(

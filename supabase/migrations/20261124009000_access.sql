@@ -49,7 +49,8 @@ begin
                 'public.unfinished_events'::regproc, 'public.expire_sends'::regproc,
                 'public.unknown_sends'::regproc, 'public.settle_unknown'::regproc,
                 'public.list_dead_letters'::regproc, 'public.count_dead_letters'::regproc,
-                'public.close_dead_letter'::regproc, 'public.close_processed_dead_letters'::regproc,
+                'public.close_dead_letter'::regproc, 'public.mark_letter_retried'::regproc,
+                'public.give_up_event'::regproc, 'public.close_processed_dead_letters'::regproc,
                 'public.list_unfinished'::regproc
             ]::oid[])
     loop

@@ -5,9 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dev.stack import keys
-from tests.support.builders import message, webhook
+from tests.support.builders import ACCOUNT, message, webhook
 from tests.support.deliveries import body_of, event, failure_callback, post, signature
 from tests.support.world import CONSUMER, FAILURE, World
 
@@ -164,3 +166,50 @@ def test_a_message_that_can_never_be_processed_ends_as_a_dead_letter_by_itself(w
     letter = world.row("select * from dead_letters")
     assert (letter["event_id"], letter["status"], letter["retried"]) == ("ig_msg_poison", 489, 0)
     assert world.count("messages") == 1
+
+
+# Whatever a failure callback says.
+
+_STRANGE = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**25), 10**25), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=20), st.sampled_from(("\0", "x" * 10_000, "1795000000000", "[]")),
+    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+_FIELDS = ("status", "retried", "maxRetries", "dlqId", "url", "createdAt", "body", "sourceBody", "header", "more")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.dictionaries(st.sampled_from(_FIELDS), _STRANGE, max_size=6), message_id=st.text(min_size=1, max_size=9)
+)
+def test_a_failure_callback_is_kept_whatever_its_other_fields_say(
+    world: World, changes: dict[str, Any], message_id: str
+) -> None:
+    world.db.execute("truncate dead_letters")
+    answer = post(world, FAILURE, failure_callback(**{**changes, "sourceMessageId": message_id}))
+    assert answer.status_code == 200, answer.text
+    assert world.count("dead_letters") == 1
+
+
+@pytest.mark.parametrize("message_id", [None, "", 7, [], {}, True])
+def test_only_a_callback_without_the_id_of_a_message_is_refused_for_good(world: World, message_id: object) -> None:
+    assert post(world, FAILURE, failure_callback(sourceMessageId=message_id)).status_code == 489
+    assert world.count("dead_letters") == 0
+
+
+def test_a_callback_of_an_event_that_was_processed_makes_no_open_letter(world: World) -> None:
+    """The delivery did its work, and only its answer was lost."""
+    one = event()
+    assert post(world, CONSUMER, body_of(one)).json()["status"] == "processed"
+    body = failure_callback(sourceBody=base64.b64encode(body_of(one)).decode())
+    assert post(world, FAILURE, body).status_code == 200
+    assert world.row("select state from dead_letters")["state"] == "replayed"
+
+
+def test_two_accounts_with_one_event_id_have_a_letter_each(world: World) -> None:
+    for number, account in enumerate((ACCOUNT, "17841400000000077")):
+        source = base64.b64encode(body_of(event(event_id="ig_msg_same", account_id=account))).decode()
+        assert (
+            post(world, FAILURE, failure_callback(sourceMessageId=f"m{number}", sourceBody=source)).status_code == 200
+        )
+    assert [row["state"] for row in world.rows("select state from dead_letters")] == ["open", "open"]

@@ -2,14 +2,16 @@
 
 import threading
 from collections import Counter
+from typing import Any
 
 import httpx
 import pytest
 
 from dev.stack import keys
-from tests.support.builders import CONTACT, comment, message, new_mid, webhook
+from lib.qstash.dlq import DlqSize
+from tests.support.builders import ACCOUNT, CONTACT, comment, message, new_mid, webhook
 from tests.support.receiver import receiver
-from tests.support.world import SWEEP, World
+from tests.support.world import HEALTH, SWEEP, World
 
 OURS = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
 NOTHING = {
@@ -17,7 +19,9 @@ NOTHING = {
     "queued": 0,
     "processed": 0,
     "failed": 0,
-    "unreadable": 0,
+    "given_up": 0,
+    "letters_found": 0,
+    "redelivered": 0,
     "expired_sends": 0,
     "found_sends": 0,
     "unknown_sends_for_a_day": 0,
@@ -212,10 +216,137 @@ def test_what_can_not_be_finished_is_taken_up_ever_more_rarely(world: World) -> 
     assert world.http.get(SWEEP, headers=OURS).json() == NOTHING
 
 
-def test_an_event_without_its_raw_item_is_counted_and_not_guessed_at(world: World) -> None:
+def test_an_event_without_its_raw_item_is_given_up_and_not_guessed_at(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
     world.db.execute("update events set raw = null")
-    assert world.sweep() == {**NOTHING, "taken": 1, "unreadable": 1}
-    assert states(world) == ["planned"]
+    # It has a letter from QStash by now, which gives way to the sweeper's.
+    assert world.sweep() == {**NOTHING, "taken": 1, "given_up": 1}
+    assert states(world) == ["failed"]
+    assert world.row("select given_up_code from events") == {"given_up_code": "raw_expired"}
+    assert world.sweep() == NOTHING
+
+
+# An end for what cannot be finished.
+
+
+def owing(world: World) -> None:
+    """An event that owes a reply which Meta does not take for now."""
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("send", "429")
+    world.deliver(webhook(message("price")))
+
+
+def health(world: World) -> dict[str, Any]:
+    answer = world.http.get(HEALTH, headers={"Authorization": f"Bearer {keys.INTERNAL_SECRET}"})
+    return dict(answer.json()["checks"])
+
+
+def test_an_event_that_comes_back_for_ever_is_given_up_after_ten_attempts(world: World) -> None:
+    owing(world)
+    for _ in range(10):
+        assert world.sweep()["given_up"] == 0
+    assert world.sweep()["given_up"] == 1
+    assert states(world) == ["failed"]
+    letter = world.row("select source_message_id, error_code, event from dead_letters where state = 'open'")
+    event_id = world.row("select event_id from events")["event_id"]
+    assert letter["source_message_id"] == f"sweeper:{event_id}:{ACCOUNT}"
+    assert (letter["error_code"], letter["event"]["event_id"]) == ("too_many_attempts", event_id)
+    assert world.sweep() == NOTHING
+    status = health(world)["postgres"]["detail"]
+    assert (status["unfinished_events"], status["open_dead_letters"]) == (0, 1)
+    # A person discards the letter, and nothing is left to look at.
+    world.rows("select close_dead_letter(%s, 'discarded')", letter["source_message_id"])
+    assert health(world)["postgres"]["detail"]["open_dead_letters"] == 0
+
+
+def test_a_retry_takes_an_event_up_again_that_was_given_up(world: World) -> None:
+    owing(world)
+    world.db.execute("update events set sweeps = 10")
+    assert world.sweep()["given_up"] == 1
+    world.graph_fault("send", "ok")
+    [letter] = world.rows("select event from dead_letters where state = 'open'")
+    world.forget_deduplication()
+    assert world.post_events(letter["event"]).status_code == 200
+    world.settle()
+    world.sweep()
+    assert (states(world), len(world.sent())) == (["sent"], 1)
+    assert world.rows("select from dead_letters where state = 'open'") == []
+    assert world.row("select given_up_at, sweeps from events") == {"given_up_at": None, "sweeps": 0}
+
+
+def test_poison_never_comes_first_in_every_sweep(world: World) -> None:
+    """Events that were taken before wait behind those that have been due for longer."""
+    owing(world)
+    first = world.row("select event_id from events")["event_id"]
+    world.db.execute(
+        "update events set recorded_at = now() - interval '2 days', sweep_after = now() - interval '1 minute'"
+    )
+    world.db.execute("update outbox set not_before = null where state = 'planned'")
+    world.db.execute(
+        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at, raw)"
+        " values ('ig_msg_young', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour', '{}')",
+        (ACCOUNT,),
+    )
+    taken = [row["event_id"] for _ in range(2) for row in world.row("select unfinished_events(300, 1) as rows")["rows"]]
+    assert taken == ["ig_msg_young", first]
+
+
+def test_a_page_with_an_event_that_cannot_be_parsed_goes_on_with_the_others(world: World) -> None:
+    owing(world)
+    world.db.execute(
+        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at, raw)"
+        " values ('ig_msg_bad', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour', '[1]')",
+        (ACCOUNT,),
+    )
+    world.graph_fault("send", "ok")
+    swept = world.sweep()
+    assert states(world) == ["sent"]
+    assert swept["given_up"] <= 1
+
+
+# QStash's own dead letter queue.
+
+
+def test_what_only_qstash_has_is_taken_in_by_the_sweep(world: World) -> None:
+    dead_in_qstash_alone(world)
+    assert (world.count("events"), world.count("dead_letters")) == (0, 0)
+    assert health(world)["qstash_dlq"]["detail"]["entries"] == 1
+    assert world.sweep()["letters_found"] == 1
+    assert world.row("select state, kind, account_id from dead_letters") == {
+        "state": "open", "kind": "message", "account_id": ACCOUNT,
+    }  # fmt: skip
+
+
+def test_what_qstash_hides_is_delivered_again_and_takes_effect(world: World) -> None:
+    with world.stack.functions({"QSTASH_REDACT_BODY": "true"}) as base_url:
+        dead_in_qstash_alone(world, base_url=base_url)
+        assert world.sweep(base_url=base_url)["redelivered"] == 1
+        world.settle()
+        assert world.count("messages") == 1
+        assert world.sweep(base_url=base_url) == NOTHING
+
+
+def test_an_old_entry_of_qstashs_is_a_warning_in_time(world: World) -> None:
+    dead_in_qstash_alone(world)
+    assert health(world)["qstash_dlq"]["ok"]
+    assert not DlqSize(entries=1, more=False, oldest_hours=47.9).expires_soon
+    assert DlqSize(entries=1, more=False, oldest_hours=48.0).expires_soon
+
+
+def test_the_sweep_goes_on_without_qstash(world: World) -> None:
+    owing(world)
+    world.graph_fault("send", "ok")
+    world.settle()
+    with world.qstash_fault(publish="refuse"):
+        assert world.sweep()["taken"] == 1
+    assert states(world) == ["sent"]
+
+
+def dead_in_qstash_alone(world: World, *, base_url: str = "") -> None:
+    """QStash gave up on an event, and its failure callbacks never reached us."""
+    world.gateway_fault(function="", times=10_000, status=503, body="", content_type="text/plain")
+    world.post_webhook(webhook(message("hello")), base_url=base_url)
+    world.settle()
+    world.gateway_fault(times=0)
