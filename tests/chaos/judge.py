@@ -63,7 +63,7 @@ def read_tables(stack: Stack) -> Tables:
             return database.execute(query).fetchall()
 
         return Tables(
-            events=read("select event_id, kind, processed_at is not null as done from events"),
+            events=read("select event_id, kind, processed_at is not null as done, given_up_code from events"),
             messages=read(
                 "select account_id, mid, direction, text, jsonb_array_length(attachments) as attachments,"
                 " unsent_at is not null as unsent, is_placeholder or is_provisional as unseen from messages"
@@ -108,7 +108,10 @@ def _ledger(verdict: Judgement, wanted: Expected, found: Tables) -> None:
     verdict.lost += [f"event {event_id} is not in the ledger" for event_id in lost]
     verdict.doubled += [f"event {event_id} is nobody's" for event_id in extra]
     verdict.lost += [f"event {row['event_id']} was never finished" for row in found.events if not row["done"]]
+    given_up = [row for row in found.events if row["given_up_code"] is not None]
+    verdict.lost += [f"event {row['event_id']} was given up: {row['given_up_code']}" for row in given_up]
     verdict.counts["events told"] = len(wanted.events)
+    verdict.counts["events given up"] = len(given_up)
     verdict.counts["events processed"] = sum(row["done"] for row in found.events)
 
 

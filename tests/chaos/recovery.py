@@ -50,7 +50,6 @@ async def recover(stack: Stack, here: Container, meta: Meta, watch: Watch, say: 
         await asyncio.to_thread(_an_hour_passes, stack)
         await _sweep(stack)
         await quiet(stack, meta, watch)
-        await with_retries(here.redriver.find_lost)
         await _replay(here)
         await quiet(stack, meta, watch)
 

@@ -18,7 +18,7 @@ def right(wanted: Expected) -> Tables:
     """Tables in which everything has taken effect once."""
     replies = [(reply, ending(reply)) for reply in wanted.replies]
     return Tables(
-        events=[{"event_id": event_id, "kind": kind, "done": True} for event_id, kind in wanted.events.items()],
+        events=[event(event_id, kind) for event_id, kind in wanted.events.items()],
         messages=[
             {"account_id": account, "mid": mid, **message._asdict(), "unseen": False}
             for (account, mid), message in wanted.messages.items()
@@ -50,6 +50,10 @@ def right(wanted: Expected) -> Tables:
         ],
         dlq=[{"messageId": POISON}],
     )
+
+
+def event(event_id: str, kind: str) -> dict[str, Any]:
+    return {"event_id": event_id, "kind": kind, "done": True, "given_up_code": None}
 
 
 def ending(reply: Reply) -> dict[str, Any]:
@@ -98,7 +102,8 @@ Damage = Callable[[Tables], Any]
 DAMAGES: dict[str, tuple[str, Damage]] = {
     "an event is missing": ("lost", lambda t: t.events.pop()),
     "an event is unfinished": ("lost", lambda t: t.events[0].update(done=False)),
-    "an event is nobody's": ("doubled", lambda t: t.events.append({"event_id": "x", "kind": "message", "done": True})),
+    "an event is nobody's": ("doubled", lambda t: t.events.append(event("x", "message"))),
+    "an event is given up": ("lost", lambda t: t.events[0].update(given_up_code="too_many_sweeps")),
     "a message is missing": ("lost", lambda t: t.messages.pop()),
     "a message says something else": ("lost", lambda t: t.messages[0].update(text="something else")),
     "a message was never seen": ("lost", lambda t: t.messages[0].update(unseen=True)),
