@@ -1,7 +1,7 @@
 # One command each. `make` lists them; `make demo` goes from a fresh clone to webhooks in a real Postgres.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo dev test test-fast crash-test fuzz chaos bench lint audit vercel-build lock clean
+.PHONY: help setup demo dev test test-fast crash-test kill-test fuzz chaos lives bench lint audit vercel-build lock clean
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
 
@@ -33,8 +33,13 @@ test-fast: setup ## run the tests that need no stack (under a minute)
 crash-test: setup ## kill the consumer at every await point, under every fault of Meta's (ten minutes)
 	@CRASH_EVERYWHERE=1 $(BIN)/python -m pytest tests/crash $(ARGS)
 
+kill-test: crash-test
+
 chaos: setup ## break everything while events arrive, and hold the tables against a model (ARGS="--seed 7 --minutes 10")
 	@$(BIN)/python -m dev chaos $(ARGS)
+
+lives: setup ## the life of one reply, through every interleaving up to a depth (ARGS="--depth 8")
+	@$(BIN)/python -m dev lives $(ARGS)
 
 fuzz: setup ## every route under generated and damaged requests (FUZZ_EXAMPLES=1000 a test: most of an hour)
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-1000} $(BIN)/python -m pytest tests/fuzz --timeout 7200 $(ARGS)

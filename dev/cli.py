@@ -29,6 +29,11 @@ LAZY = {
         "chaos",
         "Break everything while events arrive, and hold the tables against a model.",
     ),
+    "lives": LazyCommand(
+        "tests.lives.command",
+        "lives",
+        "Explore the life of one reply through every interleaving of workers, lost answers, jumps and echoes.",
+    ),
     "send": LazyCommand("dev.send.command", "send", "Sign sample webhooks and post them to the running functions."),
     "vercel-build": LazyCommand(
         "dev.vercel_build", "vercel_build", "Build as Vercel does, and check what each function gets."

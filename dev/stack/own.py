@@ -10,7 +10,7 @@ from dev.stack.errors import StackError
 from dev.stack.lock import LOCK_NAME, is_running
 from dev.stack.ports import Ports, is_free, taken
 
-Owner: TypeAlias = Literal["demo", "chaos"]
+Owner: TypeAlias = Literal["demo", "chaos", "lives"]
 """A command, and the name of its data directory inside that of the stack."""
 
 OWNERS: tuple[Owner, ...] = ("demo", "chaos")

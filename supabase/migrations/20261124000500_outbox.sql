@@ -550,8 +550,8 @@ $$;
 -- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {not_after}, {env_token}
 -- (see ingestion.env_token_obstacle), {mode} (REPLIES_MODE), {replies_per_hour}. Whatever can revoke a send is asked here.
 -- Returns {go, code, retry_after, kept}:
---   go           the message may leave, and is marked `sending`. To ask again with the same token changes nothing: the
---                caller that lost the first answer may go
+--   go           the message may leave, and is marked `sending`. The caller that lost this answer asks again with the
+--                same token, and may go if nothing has revoked the send meanwhile
 --   retry_after  the limits make it wait for so many seconds. `kept`: no longer than patience_s, so the caller keeps the
 --                lease and asks again then; else the effect is planned for later, and the event has to come back
 --   code alone   the message must not leave; a dry run ends here too
@@ -582,9 +582,6 @@ begin
     if clock_timestamp() > (p_options ->> 'not_after')::timestamptz then
         return jsonb_build_object('go', false, 'code', 'too_late');
     end if;
-    if v_effect.state = 'sending' then
-        return jsonb_build_object('go', true);
-    end if;
     v_echo := case when v_effect.left_at is not null then ingestion.find_echo(v_effect) end;
     if v_echo is not null then
         v_obstacle := ingestion.settle_send(v_effect, v_echo, p_is_guess => true);
@@ -599,13 +596,14 @@ begin
             v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
         ),
         v_obstacle,
-        ingestion.ceiling_obstacle(v_effect.account_id, v_effect.contact_id, p_options),
+        case when v_effect.state = 'claimed'
+            then ingestion.ceiling_obstacle(v_effect.account_id, v_effect.contact_id, p_options) end,
         ingestion.brake(v_effect, p_options ->> 'mode')
     );
     if ingestion.passes(v_obstacle, v_effect.account_id) then
         update public.outbox o set
             state = 'planned', error_code = v_obstacle, not_before = clock_timestamp() + ingestion.mend_wait(),
-            lease_token = null, lease_until = null, slot_at = null, waits_for = null
+            sending_at = o.left_at, lease_token = null, lease_until = null, slot_at = null, waits_for = null
         where o.effect_id = p_effect_id;
         return jsonb_build_object(
             'go', false, 'code', v_obstacle, 'retry_after', extract(epoch from ingestion.mend_wait())
@@ -614,9 +612,12 @@ begin
     if v_obstacle is not null then
         update public.outbox o set
             state = 'skipped', error_code = v_obstacle, finished_at = now(), payload = p_message,
-            slot_at = null, waits_for = null
+            sending_at = o.left_at, slot_at = null, waits_for = null
         where o.effect_id = p_effect_id;
         return jsonb_build_object('go', false, 'code', v_obstacle);
+    end if;
+    if v_effect.state = 'sending' then
+        return jsonb_build_object('go', true);  -- the caller lost the answer to its first call: nothing has left
     end if;
 
     if p_options ? 'limits' then
@@ -700,6 +701,12 @@ begin
     if p_state not in ('sent', 'failed', 'unknown', 'skipped', 'planned') then
         raise exception 'no such end of an effect: %', p_state using errcode = '22023';
     end if;
+    -- The event is open again while it owes a send: a lease may have run out and the event been closed, before the worker
+    -- said that nothing had left. Rows are locked in the usual order: event, person, effect.
+    update public.events e set processed_at = null
+    from public.outbox o
+    where o.effect_id = p_effect_id and o.lease_token = p_token and p_state = 'planned' and o.state <> 'sent'
+        and e.event_id = o.event_id and e.account_id = o.account_id and e.processed_at is not null;
     -- The person is locked before the effect, in the order of the echo of this send: it often comes at this very
     -- moment.
     perform from public.profiles p
