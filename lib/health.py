@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lib.accounts.access import AccountToken, NoAccess, access_to, account_of, usable_credentials
+from lib.accounts.access import AccountToken, NoAccess, access_to, account_of, env_token_digest, usable_credentials
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.model import Model
@@ -71,7 +71,8 @@ async def check_dependencies(services: "Container") -> dict[str, Check]:
 
 async def _status(services: "Container") -> dict[str, Any]:
     """Returns the counts of `ingestion_status`."""
-    return read_answer(await services.database.rpc("ingestion_status", {}), dict[str, Any])
+    parameters = {"p_env_token": env_token_digest(services.settings)}
+    return read_answer(await services.database.rpc("ingestion_status", parameters), dict[str, Any])
 
 
 async def _stored_tokens(services: "Container") -> list[AccountToken]:

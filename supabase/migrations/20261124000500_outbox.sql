@@ -51,8 +51,6 @@ create function ingestion.send_obstacle(
 ) returns text
 language sql stable set search_path = ''
 return case
-    when (select a.state from public.accounts a where a.account_id = p_account) <> 'active'
-        then (select 'account_' || a.state from public.accounts a where a.account_id = p_account)
     -- Two accounts of ours that answer each other would never end.
     when exists (select from public.accounts a where a.account_id = p_contact)
         or exists (select from public.accounts a where a.app_scoped_id = p_contact) then 'own_account'
@@ -198,6 +196,7 @@ begin
                 coalesce((v_effect ->> 'cooldown_s')::integer, 0)
             );
             v_obstacle := coalesce(
+                ingestion.account_obstacle(p_event.account_id, p_options ->> 'env_token'),
                 ingestion.send_obstacle(
                     v_effect ->> 'kind', p_event.account_id, p_event.contact_id, p_event.mid, p_event.occurred_at
                 ),
@@ -548,7 +547,7 @@ $$;
 
 -- The last step before a message leaves. p_message is the message as it will be sent; an echo is compared with it.
 -- p_options: {limits} (see ingestion.send_delay; without limits nothing waits), {patience_s}, {not_after}, {env_token}
--- (see ingestion.env_token_obstacle), {mode} (REPLIES_MODE), {replies_per_hour}. Whatever can revoke a send is asked here.
+-- (see ingestion.account_obstacle), {mode} (REPLIES_MODE), {replies_per_hour}. Whatever can revoke a send is asked here.
 -- Returns {go, code, retry_after, kept}:
 --   go           the message may leave, and is marked `sending`. The caller that lost this answer asks again with the
 --                same token, and may go if nothing has revoked the send meanwhile
@@ -589,13 +588,11 @@ begin
     end if;
     select * into v_event from public.events e
     where e.event_id = v_effect.event_id and e.account_id = v_effect.account_id;
-    -- A statement of its own: it may make the account active, and the next one has to see that.
-    v_obstacle := ingestion.env_token_obstacle(v_effect.account_id, p_options ->> 'env_token');
     v_obstacle := coalesce(
+        ingestion.account_obstacle(v_effect.account_id, p_options ->> 'env_token'),
         ingestion.send_obstacle(
             v_effect.kind, v_effect.account_id, v_effect.contact_id, v_event.mid, v_event.occurred_at
         ),
-        v_obstacle,
         case when v_effect.state = 'claimed'
             then ingestion.ceiling_obstacle(v_effect.account_id, v_effect.contact_id, p_options) end,
         ingestion.brake(v_effect, p_options ->> 'mode')
@@ -753,6 +750,7 @@ begin
     if p_state = 'sent' and p_mid is not null then
         perform ingestion.write_sent_message(v_effect, p_mid);
         perform ingestion.reassign_echo(v_effect, p_mid);
+        perform ingestion.revive_account(v_effect.account_id);
     end if;
     return jsonb_build_object('state', p_state);
 end;

@@ -143,9 +143,10 @@ $$;
 comment on function public.replace_token is 'Compare and set: the refreshed token, or the same one under a newer key.';
 
 -- Returns the state of an account for a caller whose own token has the digest p_env_token. An account that only a dead
--- token of the environment has stopped goes on with another one.
+-- token of the environment has stopped is active for a caller with another one, and one with a dead token waits, whatever
+-- others can do. Nothing is written here: what counts is a send that Meta takes (finish_effect).
 create function ingestion.state_for(p_account public.accounts, p_env_token text) returns text
-language plpgsql set search_path = ''
+language plpgsql stable set search_path = ''
 as $$
 begin
     if p_account.dead_env_tokens = '{}' or p_account.account_id is null then
@@ -159,21 +160,27 @@ begin
     end if;
     if p_account.state = 'needs_reauth' and p_env_token is not null
         and p_account.state_code is distinct from 'deauthorized' then
-        update public.accounts a set state = 'active', state_code = null, state_changed_at = now()
-        where a.account_id = p_account.account_id;
         return 'active';
     end if;
     return p_account.state;
 end;
 $$;
 
--- Returns account_needs_reauth if the caller's own token is known to be dead, or null.
-create function ingestion.env_token_obstacle(p_account text, p_env_token text) returns text
+-- Returns account_needs_reauth or account_stopped if the caller may not send for the account, or null.
+create function ingestion.account_obstacle(p_account text, p_env_token text) returns text
+language sql stable set search_path = ''
+return (
+    select 'account_' || ingestion.state_for(a, p_env_token)
+    from public.accounts a
+    where a.account_id = p_account and ingestion.state_for(a, p_env_token) <> 'active'
+);
+
+-- Meta took a send of the account: the token that was thought dead, or a newer one, works.
+create function ingestion.revive_account(p_account text) returns void
 language sql set search_path = ''
 as $$
-    select 'account_needs_reauth'
-    from public.accounts a
-    where a.account_id = p_account and ingestion.state_for(a, p_env_token) = 'needs_reauth';
+    update public.accounts a set state = 'active', state_code = null, state_changed_at = now()
+    where a.account_id = p_account and a.state = 'needs_reauth' and a.state_code is distinct from 'deauthorized';
 $$;
 
 -- Sets the state of an account. A person who starts an account says that its token works, whatever Meta said before.

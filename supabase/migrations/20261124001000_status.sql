@@ -2,8 +2,9 @@
 
 -- What /api/health shows to a holder of the internal secret. Each count reads an index of what it counts, and never
 -- the ledger, so it stays cheap however much is stored. So unhandled events are those of the last 24 hours; the view
--- unhandled_events has them all.
-create function public.ingestion_status() returns jsonb
+-- unhandled_events has them all. An account may be active for some callers and not for one whose own token, of the digest
+-- p_env_token, Meta has refused.
+create function public.ingestion_status(p_env_token text default null) returns jsonb
 language sql stable set search_path = ''
 return jsonb_build_object(
     'unfinished_events', (
@@ -15,9 +16,10 @@ return jsonb_build_object(
     'open_dead_letters', (select count(*) from public.dead_letters d where d.state = 'open'),
     'accounts_not_active', (
         select coalesce(jsonb_agg(jsonb_build_object(
-            'account_id', a.account_id, 'state', a.state, 'code', a.state_code
+            'account_id', a.account_id, 'state', ingestion.state_for(a, p_env_token),
+            'code', coalesce(a.state_code, case when a.state = 'active' then 'env_token_dead' end)
         ) order by a.account_id), '[]')
-        from public.accounts a where a.state <> 'active'
+        from public.accounts a where a.state <> 'active' or ingestion.state_for(a, p_env_token) <> 'active'
     ),
     'tokens_expiring', public.expiring_tokens(),
     'unhandled_events_24h', (

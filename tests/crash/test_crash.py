@@ -14,8 +14,8 @@ import pytest
 from tests.crash.rig import PASSING, Case, Echo, Outcome, Rig
 from tests.crash.stepping import Side
 
-End: TypeAlias = Literal["accepted", "refused", "nothing"]
-"""What comes of one send under a fault: Meta takes it, says no, or it is lost on its way."""
+End: TypeAlias = Literal["accepted", "refused", "waits", "nothing"]
+"""What comes of one send under a fault: Meta takes it, says no, the token is dead, or it is lost on its way."""
 
 FAULTS: dict[str, End] = {
     "ok": "accepted",
@@ -26,7 +26,7 @@ FAULTS: dict[str, End] = {
     "already_sent": "accepted",
     **dict.fromkeys(PASSING, "accepted"),
     "outside_window": "refused",
-    "expired_token": "refused",
+    "expired_token": "waits",
     "cut_before_accept": "nothing",
     "timeout_dropped": "nothing",
 }
@@ -68,7 +68,7 @@ def cases_of(echo: Echo, fault: str, points: int) -> list[Case]:
 def complaints(outcome: Outcome, echo: Echo) -> Iterator[str]:
     """What is wrong with what came of a case."""
     yield from complaints_of_the_reply(outcome, echo)
-    if not outcome.processed:
+    if not outcome.processed and FAULTS[outcome.case.fault] != "waits":
         yield "the event was lost"
 
 
@@ -85,7 +85,7 @@ def complaints_of_the_reply(outcome: Outcome, echo: Echo) -> Iterator[str]:
         if row["state"] != "sent" or row["mid"] not in mids:
             yield f"the reply was accepted, and is {row['state']}"
         return
-    ends = {"accepted": (), "refused": ("failed",), "nothing": ("unknown",)}[end]
+    ends = {"accepted": (), "refused": ("failed",), "waits": ("planned",), "nothing": ("unknown",)}[end]
     if any(place in IN_THE_SEND for place in outcome.died_in):
         ends += ("unknown",)
     if row["state"] not in ends:

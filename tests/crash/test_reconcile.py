@@ -22,7 +22,7 @@ SHOWN: dict[str, Any] = {
 
 def answered(world: World, *faults: str, contact: str = CONTACT) -> None:
     """A message, and a reply of the same words to it, for each of `faults`."""
-    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=0)
     for fault in faults:
         world.graph_fault("send", fault, times=1)
         world.deliver(webhook(message("price", contact=contact)))
