@@ -17,6 +17,12 @@ from lib.graph.usage import Usage
 MAX_CONVERSATION_MESSAGES = 20
 """Older messages have no details (Meta, "Conversations API")."""
 
+MAX_TEXT_CHARS = 2000
+MAX_COUNT = 2**31 - 1
+MAX_ID_CHARS = 512
+LONGEST_LIFE_S = 366 * 86_400
+"""What Meta says is bounded here, so that every later step takes it. A token lives for 60 days."""
+
 _BASIC_FIELDS = "name,username,profile_pic"
 _FOLLOWER_FIELDS = "follower_count,is_user_follow_business,is_business_follow_user,is_verified_user"
 
@@ -84,7 +90,7 @@ class GraphClient:
         body = {"recipient": recipient, "message": message}
         call = Call("POST", (_self(creds), "messages"), body=body, is_send=True)
         message_id = (await self._graph.call(creds, call, timeout_s=timeout_s)).get("message_id")
-        if not isinstance(message_id, str) or not message_id:
+        if not isinstance(message_id, str) or not 0 < len(message_id) <= MAX_ID_CHARS:
             raise unreadable(call)
         return message_id
 
@@ -120,9 +126,9 @@ class GraphClient:
         call = Call("GET", ("refresh_access_token",), query, versioned=False, bearer=False)
         answer = await self._graph.call(creds, call, timeout_s=timeout_s)
         token, expires_in_s = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not token or not isinstance(expires_in_s, int):
+        if not isinstance(token, str) or not token or not isinstance(expires_in_s, int) or expires_in_s <= 0:
             raise unreadable(call)
-        return token, expires_in_s
+        return token, min(expires_in_s, LONGEST_LIFE_S)
 
     async def me(self, creds: Credentials, timeout_s: float) -> dict[str, object]:
         """Returns the token's own account.
@@ -165,11 +171,13 @@ def _profile(answer: Mapping[str, object]) -> ProfileData:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value[:MAX_TEXT_CHARS] if isinstance(value, str) and value else None
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Returns a number that fits its column, or None."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
+    return value if is_count and isinstance(value, int) else None
 
 
 def _flag(value: object) -> bool | None:

@@ -1,8 +1,12 @@
 """The person behind a message: fetched, refreshed, or remembered as not to be had; never in the message's way."""
 
-import pytest
+from typing import Any
 
-from tests.support.builders import echo, message, webhook
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.support.builders import CONTACT, echo, message, webhook
 from tests.support.world import World
 
 
@@ -81,3 +85,30 @@ def test_a_profile_that_can_not_be_had_is_not_in_the_way_of_the_message(world: W
     world.sweep()
     assert world.row("select state from profiles")["state"] == "complete"
     assert world.row("select processed_at from events")["processed_at"] is not None
+
+
+_VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(-(10**25), 10**25), st.floats(allow_nan=False, allow_infinity=False),
+    st.text(st.characters(codec="utf-8"), max_size=20), st.sampled_from(("\0", "x" * 100_000)),
+    st.lists(st.integers(), max_size=2), st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+)  # fmt: skip
+_FIELDS = (
+    "name", "username", "profile_pic", "follower_count", "is_verified_user", "is_user_follow_business",
+    "is_business_follow_user",
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(shown=st.dictionaries(st.sampled_from(_FIELDS), _VALUES, max_size=7))
+@example(shown={"follower_count": 2**31})
+@example(shown={"follower_count": 2**31 - 1})
+def test_whatever_meta_says_of_a_person_the_event_is_processed(world: World, shown: dict[str, Any]) -> None:
+    world.db.execute("truncate events, profiles, messages, outbox, dead_letters")
+    world.show_profile({"id": CONTACT, **shown})
+    world.deliver(webhook(message("hello")))
+    assert world.row("select processed_at is not null as done from events")["done"]
+    assert world.count("dead_letters") == 0
+    row = world.row("select state, follower_count from profiles")
+    number = shown.get("follower_count")
+    fits = isinstance(number, int) and not isinstance(number, bool) and 0 <= number < 2**31
+    assert row == {"state": "complete", "follower_count": number if fits else row["follower_count"]}

@@ -168,6 +168,10 @@ class World:
         """Graph's next answers (see `dev/graph/faults.py`)."""
         self._graph("faults", {"endpoint": endpoint, "fault": fault, **more})
 
+    def show_profile(self, person: dict[str, Any]) -> None:
+        """Graph shows this instead of a made-up profile."""
+        self._graph("profiles", person)
+
     def sent(self) -> list[dict[str, Any]]:
         """Every message the Graph API has accepted."""
         return list(self.standins.get(f"{self.stack.graph_url}/__dev/sent").json())
