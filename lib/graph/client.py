@@ -123,7 +123,7 @@ class GraphClient:
         if creds.flavour != "instagram":
             raise InvalidPayload(None, "only a token of Instagram Login can be refreshed")
         query = {"grant_type": "ig_refresh_token", "access_token": creds.token}
-        call = Call("GET", ("refresh_access_token",), query, versioned=False, bearer=False)
+        call = Call("GET", ("refresh_access_token",), query, versioned=False, bearer=False, changes=True)
         answer = await self._graph.call(creds, call, timeout_s=timeout_s)
         token, expires_in_s = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token or not isinstance(expires_in_s, int) or expires_in_s <= 0:

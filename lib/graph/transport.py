@@ -56,7 +56,10 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `path` has no host and no version; `query` may hold secrets, so no repr shows it."""
+    """One request. `path` has no host and no version; `query` may hold secrets, so no repr shows it.
+
+    `changes`: the GET changes something at Meta, so it is not made twice.
+    """
 
     method: Literal["GET", "POST"]
     path: tuple[str, ...]
@@ -65,6 +68,7 @@ class Call:
     versioned: bool = True
     bearer: bool = True
     is_send: bool = False
+    changes: bool = False
 
 
 class GraphTransport:
@@ -137,7 +141,7 @@ class GraphTransport:
         """Makes the call. A GET that finds its kept connection closed is made once more, on a fresh connection."""
         deadline_s = time.monotonic() + timeout_s
         departure = _Departure()
-        if call.method != "GET":
+        if call.method != "GET" or call.changes:
             return await self._attempt(self._fresh_http, creds, call, url, timeout_s, departure)
         answer = await self._attempt(self._http, creds, call, url, timeout_s, departure)
         left_s = deadline_s - time.monotonic()
