@@ -105,7 +105,8 @@ def complaints_of_the_deliveries(outcome: Outcome, echo: Echo) -> Iterator[str]:
     # Killed while it waited for the database, whose answer may come about during the retry.
     under_way = first.get("died_in") == "record_event"
     for retry in retries:
-        changed = retry["changed"] and not under_way
+        # A retry that goes further than the first delivery may be the one that is killed: it said nothing.
+        changed = retry.get("changed", False) and not under_way
         if retry.get("said") == "in_progress" and (retry["status"] != 503 or changed):
             yield f"a retry that was turned away answered {retry['status']}, changed: {retry['changed']}"
 
