@@ -1,4 +1,4 @@
-"""/api/cron/{refresh-tokens,retention,sweep}: the jobs that Vercel's cron, or a QStash schedule, starts.
+"""/api/cron/{refresh-tokens,retention,sweep}: the jobs that Vercel's cron, a QStash schedule, or a sweep itself starts.
 
 One function for three paths: Vercel's Hobby plan takes twelve functions (docs/vercel.md).
 """
@@ -13,9 +13,11 @@ from lib.archive.retention import expire
 from lib.container import Container, container
 from lib.core.deadline import Deadline
 from lib.privacy.erasure import finish_pending
+from lib.qstash.delivery import authenticated
+from lib.qstash.publisher import SWEEP_PATH
 from lib.recovery.sweeper import sweep
 from lib.web.app import functions
-from lib.web.auth import require_bearer
+from lib.web.auth import has_bearer, require_bearer
 from lib.web.responses import json_response
 
 REFRESH_FOR_S = 30.0
@@ -40,13 +42,21 @@ async def retention(request: Request) -> Response:
 
 
 async def sweep_unfinished(request: Request) -> Response:
-    """Gives unfinished events another attempt. 200 with what was taken up and what became of it."""
-    services, deadline, now = _authenticated(request), Deadline.after(WORK_FOR_S), datetime.now(UTC)
+    """Gives unfinished events another attempt. 200 with what was taken up and what became of it.
+
+    Vercel's cron, and a schedule, may send CRON_SECRET. QStash need not: it signs what it delivers.
+    """
+    services, deadline, now = container(), Deadline.after(WORK_FOR_S), datetime.now(UTC)
+    if "upstash-signature" in request.headers and not has_bearer(request, services.settings, "cron"):
+        await authenticated(request, services.settings, path=SWEEP_PATH, deadline=deadline)
+    else:
+        require_bearer(request, services.settings, "cron")
     swept = await sweep(
         services.sweep_store,
         services.ingestor,
         services.reconciler,
         services.redriver,
+        services.publisher,
         now=now,
         deadline=deadline,
     )

@@ -153,7 +153,10 @@ def _floor(stack: Stack, events: int) -> float:
     """Returns the bytes an event of a table with the id and the raw item alone."""
     with psycopg.connect(stack.dsn, autocommit=True) as database:
         database.execute("create temporary table floor (event_id text primary key, raw jsonb not null)")
-        database.execute("insert into floor select event_id, raw from events where raw is not null limit %s", (events,))
+        database.execute(
+            "insert into floor select event_id, item from events join ingestion.raw_items using (raw_id) limit %s",
+            (events,),
+        )
         row = database.execute("select pg_total_relation_size('floor')::float / count(*) from floor").fetchone()
     assert row is not None
     return float(row[0])

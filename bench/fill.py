@@ -142,7 +142,7 @@ MENTIONS: LiteralString = """
 EVENTS: LiteralString = """
     insert into public.events (
         event_id, kind, account_id, contact_id, mid, direction, via, topic, occurred_at, received_at, recorded_at,
-        processed_at, raw
+        processed_at, raw_id
     )
     select
         case when unknown then 'ig_unknown_' || i else 'ig_msg_' || mid end,
@@ -151,12 +151,7 @@ EVENTS: LiteralString = """
         case when unknown then (array[
             'delivery', 'policy_enforcement', 'response_feedback', 'story_insights', 'brand_new_thing'
         ])[1 + i / 100 %% 5] end,
-        at, at, at, case when i > %(messages)s - 30 then null else at end,
-        jsonb_build_object(
-            'sender', jsonb_build_object('id', contact_id), 'recipient', jsonb_build_object('id', account_id),
-            'timestamp', extract(epoch from at) * 1000,
-            'message', jsonb_build_object('mid', mid, 'text', repeat('some words ', 1 + (i %% 12)::integer))
-        )
+        at, at, at, case when i > %(messages)s - 30 then null else at end, i
     from (
         select
             i, i %% 100 = 0 as unknown, pg_temp.account(n) as account_id, pg_temp.contact(n) as contact_id,
@@ -166,6 +161,18 @@ EVENTS: LiteralString = """
             from generate_series(10, %(messages)s::bigint, 10) i
         ) numbered
     ) described
+"""
+
+RAW_ITEMS: LiteralString = """
+    insert into ingestion.raw_items (raw_id, names_nobody, item)
+    select
+        e.raw_id, e.contact_id is null,
+        jsonb_build_object(
+            'sender', jsonb_build_object('id', e.contact_id), 'recipient', jsonb_build_object('id', e.account_id),
+            'timestamp', extract(epoch from e.occurred_at) * 1000,
+            'message', jsonb_build_object('mid', e.mid, 'text', repeat('some words ', 1 + (e.raw_id %% 12)::integer))
+        )
+    from public.events e
 """
 
 # A next phase for each event; one in a thousand is a send without an answer instead.
@@ -184,6 +191,7 @@ REST: tuple[tuple[str, LiteralString], ...] = (
     ("comments", COMMENTS),
     ("mentions", MENTIONS),
     ("events", EVENTS),
+    ("raw items", RAW_ITEMS),
     ("outbox", OUTBOX),
 )
 
@@ -196,7 +204,7 @@ def fill(
     Calls `tell(table, rows)` after each insert.
     """
     db.execute("truncate public.messages, public.profiles, public.reactions, public.comments, public.mentions")
-    db.execute("truncate public.events cascade")
+    db.execute("truncate public.events, ingestion.raw_items cascade")
     db.execute(HELPERS)
     wanted = {"messages": size.messages, "conversations": size.conversations}
     for first in range(1, size.messages + 1, BATCH):

@@ -19,19 +19,21 @@ from lib.container import Container
 def retention(config: StackConfig, days: int | None) -> None:
     """Empty the raw items that are past their time, in the local stack or a hosted project.
 
-    The events and their results stay, but they cannot be reprocessed any more. You may stop the command and run it
-    again.
+    The events and their results stay, but they cannot be reprocessed any more. Items are emptied many at once, so some
+    are kept for up to a thirtieth of the time longer. You may stop the command and run it again.
     """
 
     async def empty_all(services: Container) -> tuple[int, int]:
         keep_days, emptied = days or services.settings.raw_retention_days, 0
         before = due_before(datetime.now(UTC), keep_days)
-        while step := await or_exit(
-            lambda: services.archive.expire_raw(before=before, limit=STEP), "The archive cannot be emptied further"
-        ):
-            emptied += step
+        while True:
+            step = await or_exit(
+                lambda: services.archive.expire_raw(before=before, limit=STEP), "The archive cannot be emptied further"
+            )
+            if step.done:
+                return emptied, keep_days
+            emptied += step.items + step.letters
             click.echo(f"{emptied} so far", err=True)
-        return emptied, keep_days
 
     emptied, keep_days = on_project(config, empty_all)
     click.echo(f"{emptied} raw items older than {keep_days} days emptied.")

@@ -14,11 +14,14 @@ T = TypeVar("T")
 ATTEMPTS = 5
 FIRST_PAUSE_S = 0.2
 
+LONGEST_PAUSE_S = 30.0
+"""A person waits for the command. Who asks for longer is asked again by the person."""
+
 
 async def with_retries(call: Callable[[], Awaitable[T]]) -> T:
     """Returns what `call` returns. Repeats it while its error passes by itself. Raises its last error.
 
-    The pauses are 3 s in all, or as long as the error asks for.
+    The pauses are 3 s in all, or as long as the error asks for, at most 30 s each.
     """
     for attempt in range(1, ATTEMPTS):
         try:
@@ -27,7 +30,10 @@ async def with_retries(call: Callable[[], Awaitable[T]]) -> T:
             verdict = classify(error)
             if not verdict.retryable or verdict.is_outage:
                 raise  # a wrong key stays wrong while a command waits
-            await asyncio.sleep(verdict.retry_after or FIRST_PAUSE_S * 2 ** (attempt - 1))
+            pause_s = verdict.retry_after or FIRST_PAUSE_S * 2 ** (attempt - 1)
+            if pause_s > LONGEST_PAUSE_S:
+                raise
+            await asyncio.sleep(pause_s)
     return await call()
 
 

@@ -25,9 +25,12 @@ async def keep(request: Request) -> Response:
     try:
         async with deadline.enforced():
             is_new = await services.dead_letters.store(letter)
+            sweep_in_s = await services.sweep_store.claim()
     except Exception as error:
         # The letter is all that is left of its event. So no fault ends it.
         return delivery.failed(error, may_stop=False)
+    if sweep_in_s is not None:
+        await services.publisher.ask_for_sweep(sweep_in_s)
     status = "stored" if is_new else "duplicate"
     delivery.done("Dead letter stored", outcome=status, level="error", **what_failed(letter))
     return json_response(200, {"status": status})

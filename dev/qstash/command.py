@@ -16,11 +16,12 @@ from dev.qstash.config import DEV_CURRENT_KEY, DEV_NEXT_KEY, DEV_TOKEN, Config
     help="Factor on every wait: retry delays, delays, rate periods, the deduplication window, schedules. "
     "0.001 turns 12 s into 12 ms.",
 )
+@click.option("--keep-delays", is_flag=True, help="Do not shorten the delay that a publisher asks for.")
 @click.option("--token", default=DEV_TOKEN, help="QSTASH_TOKEN.  [default: the dev server's first user]")
 @click.option("--current-key", default=DEV_CURRENT_KEY, help="QSTASH_CURRENT_SIGNING_KEY.  [default: likewise]")
 @click.option("--next-key", default=DEV_NEXT_KEY, help="QSTASH_NEXT_SIGNING_KEY.  [default: likewise]")
-def qstash(  # noqa: PLR0917  click passes them by name
-    host: str, port: int, time_scale: float, token: str, current_key: str, next_key: str
+def qstash(
+    host: str, port: int, time_scale: float, *, keep_delays: bool, token: str, current_key: str, next_key: str
 ) -> None:
     """A local QStash: in memory, same API, same port, token and keys as Upstash's own dev server."""
     from dev.qstash.server import Server, port_is_free  # noqa: PLC0415  --help should not load a web server
@@ -31,6 +32,7 @@ def qstash(  # noqa: PLR0917  click passes them by name
         host=host,
         port=port,
         time_scale=time_scale,
+        keep_delays=keep_delays,
         token=token,
         current_key=current_key,
         next_key=next_key,

@@ -19,11 +19,15 @@ class Config:
     not-before, flow-control periods, the deduplication window and schedules. It never applies to the claims
     of a signature. A delivery timeout is scaled too, but not below `timeout_floor_s` (or below itself if it is
     shorter): a consumer is not faster because the stand-in is in a hurry.
+
+    With `keep_delays` the delay that a publisher asks for is not shortened: the database of a local stack keeps the
+    real time, and the delay is computed from it. Such a message counts as `delayed`, and not as work that is pending.
     """
 
     host: str = "127.0.0.1"
     port: int = 8080
     time_scale: float = 1.0
+    keep_delays: bool = False
     token: str = DEV_TOKEN
     current_key: str = DEV_CURRENT_KEY
     next_key: str = DEV_NEXT_KEY
@@ -39,6 +43,10 @@ class Config:
     def scaled_s(self, seconds: float) -> float:
         """Returns how long a wait of `seconds` takes here."""
         return max(0.0, seconds * self.time_scale)
+
+    def asked_delay_s(self, seconds: float) -> float:
+        """Returns how long a delay that a publisher asks for takes here."""
+        return max(0.0, seconds) if self.keep_delays else self.scaled_s(seconds)
 
     def delivery_timeout_s(self, asked_s: float | None) -> float:
         """Returns the time that one delivery may take here."""

@@ -25,7 +25,7 @@ from dev.qstash.logs import Logs, State
 from dev.qstash.message import Answer, Json, Message
 from dev.qstash.queues import Queues
 
-Phase = Literal["pending", "active", "waiting_retry"]
+Phase = Literal["delayed", "pending", "active", "waiting_retry"]
 End = Literal["delivered", "failed", "cancelled"]
 
 SHUFFLE_S = 0.1
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Job:
-    """An unfinished message. `due_ms` is when its next delivery is planned."""
+    """An unfinished message. `due_ms` is when its next delivery is planned. `hastened`: its delay was cut short."""
 
     message: Message
     due_ms: int
@@ -44,6 +44,7 @@ class Job:
     retried: int = 0
     cancel_requested: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+    hastened: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
 
 class Engine:
@@ -81,14 +82,24 @@ class Engine:
     def accept(self, message: Message, delay_s: float = 0.0) -> None:
         """Takes a message over. `delay_s` is unscaled."""
         now_ms = _now_ms()
-        job = Job(message, due_ms=now_ms + int(self._config.scaled_s(delay_s) * 1000))
+        wait_s = self._config.asked_delay_s(delay_s)
+        phase: Phase = "delayed" if self._config.keep_delays and wait_s else "pending"
+        job = Job(message, due_ms=now_ms + int(wait_s * 1000), phase=phase)
         self._jobs[message.message_id] = job
-        self._phases["pending"] += 1
+        self._phases[phase] += 1
         if message.queue_name is not None:
             self.queues.ensure(message.queue_name)
             self._queued[message.queue_name] += 1
         self._logs.add(now_ms, message, State.CREATED, next_delivery_ms=job.due_ms)
-        job.task = self._spawn(self._live(job, self._config.scaled_s(delay_s)))
+        job.task = self._spawn(self._live(job, wait_s))
+
+    def hasten(self) -> int:
+        """Ends every delay that a publisher asked for. Returns how many there were."""
+        delayed = [job for job in self._jobs.values() if job.phase == "delayed"]
+        for job in delayed:
+            self._move(job, "pending")
+            job.hastened.set()
+        return len(delayed)
 
     def unfinished(self) -> Iterator[Job]:
         """Every unfinished message, oldest first."""
@@ -114,6 +125,7 @@ class Engine:
     def state(self) -> Json:
         """Returns counts. Idle means: nothing is pending, active or waiting for a retry."""
         return {
+            "delayed": self._phases["delayed"],
             "pending": self._phases["pending"],
             "active": self._phases["active"] + self._extra,
             "waiting_retry": self._phases["waiting_retry"],
@@ -122,7 +134,7 @@ class Engine:
             "cancelled": self._ends["cancelled"],
             "deliveries": self._deliveries,
             "dlq": len(self._dlq),
-            "idle": not self._jobs and not self._extra,
+            "idle": len(self._jobs) == self._phases["delayed"] and not self._extra,
         }
 
     async def stop(self) -> None:
@@ -141,7 +153,9 @@ class Engine:
 
     async def _live(self, job: Job, delay_s: float) -> None:
         try:
-            await asyncio.sleep(delay_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(job.hastened.wait(), delay_s)
+            self._move(job, "pending")
             async with AsyncExitStack() as stack:
                 if job.message.queue_name is not None:
                     await self._disturb()

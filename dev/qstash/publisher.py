@@ -121,7 +121,7 @@ class Publisher:
             body=submission.body,
             options=options,
             created_at_ms=int(now_s * 1000),
-            not_before_ms=int((now_s + self._config.scaled_s(delay_s)) * 1000),
+            not_before_ms=int((now_s + self._config.asked_delay_s(delay_s)) * 1000),
             caller_ip=submission.caller_ip,
             topic_name=submission.destination if is_group else None,
             endpoint_name=endpoint.name,

@@ -48,7 +48,7 @@ def gateway(port: int, upstream_port: int) -> Spec:
 
 def qstash(port: int, time_scale: float) -> Spec:
     """The QStash stand-in."""
-    options = ("--port", str(port), "--time-scale", f"{time_scale:g}")
+    options = ("--port", str(port), "--time-scale", f"{time_scale:g}", "--keep-delays")
     return _python("qstash", port, ("-m", "dev", "qstash", *options), ready=lambda: is_qstash(port))
 
 

@@ -47,6 +47,10 @@ class AccountStore:
             },
         )
 
+    async def learn(self, account: Account) -> None:
+        """Notes both ids of an account. Its state and its token stay as they are."""
+        await self._database.rpc("learn_account", {"p_account": account.model_dump()})
+
     async def listed(self) -> list[ListedAccount]:
         """Returns every account, ordered by id."""
         return read_answer(await self._database.rpc("list_accounts", {}), list[ListedAccount])

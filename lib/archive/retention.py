@@ -1,4 +1,8 @@
-"""Retention: empties raw items past their time, in steps that suit a function and a busy database."""
+"""Retention: empties raw items past their time, in steps that suit a function and a busy database.
+
+The archive is emptied by segments, whatever they hold (`…_archive.sql`). So an item is kept for up to a thirtieth of
+the retention time longer.
+"""
 
 import time
 from datetime import datetime, timedelta
@@ -9,7 +13,7 @@ from lib.core.deadline import Deadline
 from lib.core.model import Model
 
 STEP = 2000
-"""Rows in one transaction: it works, and holds its locks, for well under a second."""
+"""Dead letters in one transaction: it works, and holds its locks, for well under a second."""
 
 FOREVER_DAYS = 100 * 365
 """A longer time gives a date that neither Postgres nor Python can hold, and means the same."""
@@ -18,7 +22,7 @@ _log = log.get(__name__)
 
 
 class Expired(Model):
-    """How many raw items were emptied. `done` says that no more are due."""
+    """How many raw items and dead letters were emptied. `done` says that no more are due."""
 
     expired: int
     done: bool
@@ -40,9 +44,8 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
     expired, done = 0, False
     while not done and deadline.left_s() > 0:
         step = await archive.expire_raw(before=before, limit=STEP)
-        expired += step
-        # Only 0 is the end: a step skips locked rows, so it can empty fewer rows than are due.
-        done = step == 0
+        expired += step.items + step.letters
+        done = step.done
     _log.info(
         "Raw items expired",
         count=expired,

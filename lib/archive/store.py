@@ -41,6 +41,14 @@ class Extent(Model):
     missing: int
 
 
+class ExpiredStep(Model):
+    """One step of retention: how many raw items, and how many dead letters, were emptied. `done`: no more are due."""
+
+    items: int
+    letters: int
+    done: bool
+
+
 class ArchiveStore:
     """The calls. Raises the errors of `Database.rpc`."""
 
@@ -67,11 +75,10 @@ class ArchiveStore:
         )
         return read_answer(outcome, ReprocessOutcome)
 
-    async def expire_raw(self, *, before: datetime, limit: int) -> int:
-        """Empties up to `limit` raw items that were recorded before `before`. Returns how many, 0 if none is left."""
-        return read_answer(
-            await self._database.rpc("expire_raw", {"p_before": before.isoformat(), "p_limit": limit}), int
-        )
+    async def expire_raw(self, *, before: datetime, limit: int) -> ExpiredStep:
+        """Empties one segment of the archive that is older than `before`, and up to `limit` closed dead letters."""
+        parameters = {"p_before": before.isoformat(), "p_limit": limit}
+        return read_answer(await self._database.rpc("expire_raw", parameters), ExpiredStep)
 
 
 def _parameters(selection: Selection) -> dict[str, Any]:

@@ -142,13 +142,13 @@ def _words(looked_up: LookUp) -> _Words:
         return _MALFORMED if looked_up == "malformed" else _UNAVAILABLE
     if looked_up.state == "done":
         return _ERASED if looked_up.rows_erased else _NOTHING
-    return _PENDING if looked_up.state == "pending" else _UNKNOWN
+    return _PENDING if looked_up.state in ("pending", "unresolved") else _UNKNOWN
 
 
 def _as_json(words: _Words, erasure: Erasure | None, code: str) -> dict[str, object]:
     if erasure is None:
         return error_body("retryable" if words.status == 503 else "permanent", words.name, words.status, words.title)
-    return {"confirmation_code": code, **erasure.model_dump(mode="json")}
+    return {"confirmation_code": code, **erasure.model_dump(mode="json", exclude={"code"})}
 
 
 def _facts(erasure: Erasure | None, code: str) -> list[tuple[str, str]]:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
 from lib.core import log
-from lib.core.constant_time import hmac_sha256
 from lib.core.deadline import Deadline
 from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.errors.classify import classify
 from lib.privacy.signed_request import SignedRequest
 from lib.privacy.store import Deauthorized, Erasure, ErasureStore
+from lib.web.responses import Refused
 
 STATUS_PATH = "/api/privacy/deletion-status"
 
@@ -55,12 +55,17 @@ async def erase_on_request(
 ) -> Receipt:
     """Records a request that Meta passed on, and erases until the deadline. `finish_pending` does the rest.
 
-    Raises the error if the request could not be recorded: then Meta, or the person, has to ask again.
+    The same request, delivered again, gets the same code, and erases nothing that is newer than the request. Raises
+    `Refused` (409) if the proof was taken at the other callback. Raises the error if the request could not be recorded:
+    then Meta, or the person, has to ask again.
     """
-    code = code_of(request, settings.internal_api_secret, now=now)
+    until = _end_of_second(request, now)
     async with deadline.enforced():
-        erasure = await erasures.request(code, request.user_id, via="callback")
-    _log.info("Erasure requested", confirmation_code=code, scope=erasure.scope)
+        erasure = await erasures.request_signed(new_code(), request.user_id, until=until, proof=request.proof)
+    if erasure.state == "refused":
+        raise _taken_elsewhere()
+    code = erasure.code
+    _log.info("Erasure requested", confirmation_code=code, scope=erasure.scope, state=erasure.state)
     try:
         async with deadline.enforced():
             await carry_out(erasures, code, deadline=deadline)
@@ -71,7 +76,10 @@ async def erase_on_request(
 
 
 async def carry_out(erasures: ErasureStore, code: str, *, deadline: Deadline) -> Erasure:
-    """Erases step by step. Starts no step after the deadline. Raises the database's errors."""
+    """Erases step by step. Starts no step after the deadline. Raises the database's errors.
+
+    A request that is unresolved waits until the second id of every account is known (`accounts.learn`).
+    """
     erasure = await erasures.run(code, limit=STEP)
     while erasure.state == "pending" and deadline.left_s() > 0:
         erasure = await erasures.run(code, limit=STEP)
@@ -100,8 +108,13 @@ async def finish_pending(erasures: ErasureStore, *, deadline: Deadline) -> Finis
 
 
 async def deauthorize(request: SignedRequest, erasures: ErasureStore, *, now: datetime) -> Deauthorized:
-    """Stops the account whose owner removed the app, and deletes its token. Returns the result."""
-    outcome = await erasures.deauthorize(request.user_id, at=_issued_at(request, now))
+    """Stops the account whose owner removed the app, and deletes its token. Returns the result.
+
+    Raises `Refused` (409) if the proof was taken at the other callback.
+    """
+    outcome = await erasures.deauthorize(request.user_id, at=_end_of_second(request, now), proof=request.proof)
+    if outcome is Deauthorized.REFUSED:
+        raise _taken_elsewhere()
     _log.error("Account deauthorized", account_id=request.user_id, outcome=outcome)
     return outcome
 
@@ -118,16 +131,9 @@ async def look_up(erasures: ErasureStore, code: str, *, deadline: Deadline) -> L
         return "unavailable"
 
 
-def code_of(request: SignedRequest, secret: str, *, now: datetime) -> str:
-    """Returns the confirmation code of a request: the same if Meta repeats the request, and not to be guessed."""
-    # The time is in it, so that a later request of the same person gets a code of its own.
-    identity = f"erasure {request.user_id} {_issued_at(request, now).timestamp():.0f}"
-    return _code(hmac_sha256(identity.encode(), secret)[:_CODE_BYTES])
-
-
 def new_code() -> str:
-    """Returns a random confirmation code, for a request that did not come from Meta."""
-    return _code(secrets.token_bytes(_CODE_BYTES))
+    """Returns a random confirmation code: 24 characters of base32, as Meta allows letters and digits only."""
+    return base64.b32encode(secrets.token_bytes(_CODE_BYTES)).decode()
 
 
 def is_code(text: str) -> bool:
@@ -140,10 +146,10 @@ def status_url(base_url: str, code: str) -> str:
     return f"{base_url}{STATUS_PATH}?code={code}"
 
 
-def _issued_at(request: SignedRequest, now: datetime) -> datetime:
-    return now if request.issued_at_s is None else datetime.fromtimestamp(request.issued_at_s, UTC)
+def _end_of_second(request: SignedRequest, now: datetime) -> datetime:
+    """Returns when the request was made. Meta's time is in whole seconds: what happened in that second came before."""
+    return now if request.issued_at_s is None else datetime.fromtimestamp(request.issued_at_s + 1, UTC)
 
 
-def _code(data: bytes) -> str:
-    """Returns `data` as 24 characters of base32: Meta allows letters and digits only."""
-    return base64.b32encode(data).decode()
+def _taken_elsewhere() -> Refused:
+    return Refused(409, "proof_already_used", "this signed_request was taken at the other privacy callback")

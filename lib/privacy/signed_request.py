@@ -6,6 +6,7 @@ Request Callback").
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,10 +30,15 @@ _USER_ID = re.compile(r"[!-~]{1,512}")
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """`user_id` is the user of the app: a person, or one of our accounts under either of its ids."""
+    """`user_id` is the user of the app: a person, or one of our accounts under either of its ids.
+
+    `issued_at_s` is in seconds since the epoch. `proof` is the digest of what Meta signed: the same for a request that
+    is delivered again, whichever secret it is verified with.
+    """
 
     user_id: str
-    issued_at_s: int | None = None
+    issued_at_s: int | None
+    proof: str
 
 
 class SignedPayload(Model):
@@ -84,7 +90,7 @@ def read_signed(payload: str) -> SignedRequest:
     user_id = str(content.user_id)
     if not _USER_ID.fullmatch(user_id):
         raise InvalidPayload("$.user_id", "is no id")
-    return SignedRequest(user_id, content.issued_at)
+    return SignedRequest(user_id, content.issued_at, hashlib.sha256(_bytes(payload)).hexdigest())
 
 
 def _bytes(encoded: str) -> bytes:

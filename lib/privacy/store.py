@@ -17,12 +17,18 @@ class Deauthorized(StrEnum):
     STOPPED = "stopped"
     ACTIVE = "active"
     UNKNOWN = "unknown"
+    REFUSED = "refused"
 
 
 class Erasure(Model):
-    """The state of a request, `missing` for an unknown code. It does not say whose data it is."""
+    """The state of a request, `missing` for an unknown code. It does not say whose data it is.
 
-    state: Literal["pending", "done", "missing"]
+    `unresolved`: the id is of nobody we know, and an account of ours has a second id that we do not know yet.
+    `refused`: the same proof was taken at another door, and nothing was recorded.
+    """
+
+    state: Literal["unresolved", "pending", "done", "missing", "refused"]
+    code: str = ""
     scope: Scope | None = None
     rows_erased: int = 0
     requested_at: datetime | None = None
@@ -38,16 +44,32 @@ class ErasureStore:
     async def request(
         self, code: str, subject: str, *, via: Via, scope: Scope | None = None, account_id: str | None = None
     ) -> Erasure:
-        """Records a request, once for each `code`.
+        """Records a request to erase what happened up to now, once for each `code`.
 
         `scope` says whether `subject` is a person or an account; with None the database finds out. With `account_id`
         only the data of the person with this account is erased.
         """
-        erasure = await self._database.rpc(
-            "request_erasure",
-            {"p_code": code, "p_subject": subject, "p_via": via, "p_scope": scope, "p_account_id": account_id},
+        return await self._request(
+            {"p_code": code, "p_subject": subject, "p_via": via, "p_scope": scope, "p_account_id": account_id}
         )
-        return read_answer(erasure, Erasure)
+
+    async def request_signed(self, code: str, subject: str, *, until: datetime, proof: str) -> Erasure:
+        """Records a request of Meta's to erase what happened up to `until`, once for each `proof`.
+
+        The answer has the code that the same proof was given first, `code` if the proof is new.
+        """
+        return await self._request(
+            {
+                "p_code": code,
+                "p_subject": subject,
+                "p_via": "callback",
+                "p_until": until.isoformat(),
+                "p_proof": proof,
+            }
+        )
+
+    async def _request(self, parameters: dict[str, object]) -> Erasure:
+        return read_answer(await self._database.rpc("request_erasure", parameters), Erasure)
 
     async def run(self, code: str, *, limit: int) -> Erasure:
         """Erases the next `limit` rows. Returns the state after that."""
@@ -68,7 +90,9 @@ class ErasureStore:
         )
         return read_answer(counts, dict[str, int])
 
-    async def deauthorize(self, account_id: str, *, at: datetime) -> Deauthorized:
+    async def deauthorize(self, account_id: str, *, at: datetime, proof: str) -> Deauthorized:
         """Stops the sends of an account whose owner removed the app at the time `at`, and deletes its token."""
-        outcome = await self._database.rpc("deauthorize_account", {"p_account_id": account_id, "p_at": at.isoformat()})
+        outcome = await self._database.rpc(
+            "deauthorize_account", {"p_account_id": account_id, "p_at": at.isoformat(), "p_proof": proof}
+        )
         return read_answer(outcome, Deauthorized)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from lib.accounts.access import Access, NoAccess, access_to
+from lib.accounts.ids import IdLearner
 from lib.accounts.store import AccountStore
 from lib.core import log
 from lib.core.settings import Settings
@@ -37,8 +38,10 @@ class Completion:
         self._settings = settings
         self._store = store
         self._accounts = accounts
+        self._publisher = publisher
         self._graph = graph
         self._sender = Sender(settings, store=store, publisher=publisher, graph=graph)
+        self._ids = IdLearner(accounts, graph)
 
     async def complete(self, attempt: Attempt, recorded: Recorded) -> None:
         """Does what is due and claimed, and closes the event if nothing is owed after that.
@@ -67,8 +70,12 @@ class Completion:
             profile=fetched.profile,
             complete=owed is None,
         )
+        if finished.sweep_in_s is not None:
+            await self._publisher.ask_for_sweep(finished.sweep_in_s)
         if owed is not None:
             raise owed
+        if not recorded.knows_both_ids and not isinstance(access, NoAccess) and attempt.via == "queue":
+            await self._ids.learn(access, timeout_s=attempt.deadline.left_s())
         if not finished.finished:
             raise InProgress(retry_after=finished.retry_after or 1.0)
 

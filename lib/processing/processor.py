@@ -43,6 +43,7 @@ class Processor:
     ) -> None:
         self._settings = settings
         self._store = store
+        self._publisher = publisher
         self._completion = Completion(settings, store=store, accounts=accounts, publisher=publisher, graph=graph)
         self._rules = RuleBook()
 
@@ -60,6 +61,8 @@ class Processor:
 
     async def _process(self, attempt: Attempt) -> Processed:
         recorded = await self._record(attempt)
+        if recorded.sweep_in_s is not None:
+            await self._publisher.ask_for_sweep(recorded.sweep_in_s)
         if recorded.outcome == "duplicate":
             return "duplicate"
         if recorded.outcome == "in_progress":

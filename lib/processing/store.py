@@ -31,14 +31,17 @@ class KnownProfile(Model):
 class Recorded(Model):
     """The answer of `record_event`; the comment on that function explains the outcomes. `retry_after` is in seconds.
 
-    `contact_id` is the person, whom this form of the event need not name. `token` is the account's own token, if an
-    effect that may need it is due or claimed. `now` is the time of the database, if something is due or claimed.
+    `contact_id` is the person, whom this form of the event need not name. `knows_both_ids`: the account has a row with
+    both of its ids. `token` is the account's own token, if an
+    effect that may need it is due or claimed. `now` is the time of the database, if something is due or claimed. With
+    `sweep_in_s` the caller has to ask QStash for a sweep.
     """
 
     outcome: Literal["new", "resumed", "in_progress", "duplicate", "stale_rules"]
     account_id: str = ""
     contact_id: str | None = None
     account_state: str = "active"
+    knows_both_ids: bool = True
     profile_due: bool = False
     profile: KnownProfile | None = None
     effects: list[ClaimedEffect] = Field(default=[])
@@ -47,6 +50,7 @@ class Recorded(Model):
     rules_version: int = 0
     rules: list[Any] = Field(default=[])
     now: datetime | None = None
+    sweep_in_s: float | None = None
 
     def clock(self) -> DatabaseClock:
         """Returns the clock of the database, if this answer has just arrived."""
@@ -69,10 +73,14 @@ class SendPermit(Model):
 
 
 class Finished(Model):
-    """Whether the event is processed. If not, its remaining effects can be taken up in `retry_after` seconds."""
+    """Whether the event is processed. If not, its remaining effects can be taken up in `retry_after` seconds.
+
+    With `sweep_in_s` something was left undone, and the caller has to ask QStash for a sweep.
+    """
 
     finished: bool
     retry_after: float | None = None
+    sweep_in_s: float | None = None
 
 
 class EventStore:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from lib.core import log
 from lib.core.settings import Settings
+from lib.errors.classify import classify
 from lib.errors.exceptions import QueueRejected
 from lib.events.model import Event, encode
 from lib.qstash import deduplication
@@ -20,14 +22,18 @@ if TYPE_CHECKING:
 
 CONSUMER_PATH = "/api/qstash/instagram-ingestion"
 FAILURE_PATH = "/api/qstash/instagram-failure"
+SWEEP_PATH = "/api/cron/sweep"
 EVENT_LABEL = "instagram-messaging-event"
 NEXT_PHASE_LABEL = "instagram-phase3"
+SWEEP_LABEL = "instagram-sweep"
 
 DELIVERY_RETRIES = 3
 DELIVERY_TIMEOUT = "30s"
 
 BATCH_SIZE = 100
 """Messages in one batch request. A webhook carries at most 1000 events, which are ten requests."""
+
+SWEEP_ASK_TIMEOUT_S = 3.0
 
 _log = log.get(__name__)
 
@@ -98,6 +104,28 @@ class Publisher:
         if isinstance(response, list):
             raise QueueRejected(status=None, reason="answered as for a URL group")
         return Published(response.message_id, bool(response.deduplicated))
+
+    async def ask_for_sweep(self, in_s: float) -> None:
+        """Asks QStash to call the sweep in so many seconds. Never raises: a later delivery asks again.
+
+        The caller has claimed to ask (`claim_sweep` in the database), so this is one call in ten minutes.
+        """
+        due_s = int(time.time() + in_s)
+        try:
+            async with asyncio.timeout(SWEEP_ASK_TIMEOUT_S):
+                await self._client().message.publish(
+                    url=self._settings.base_url + SWEEP_PATH,
+                    method="POST",
+                    delay=f"{int(in_s)}s",
+                    deduplication_id=f"sweep_{due_s // 60}",
+                    retries=1,
+                    label=SWEEP_LABEL,
+                    headers=self._forwarded_headers(self._settings.base_url),
+                )
+        except Exception as error:
+            _log.warning("Sweep not asked for", code=classify(error).code)
+        else:
+            _log.info("Sweep asked for", in_s=int(in_s), code="ok")
 
     async def ping(self) -> None:
         """Makes a call that needs a valid token. Raises the errors of the SDK."""

@@ -32,6 +32,18 @@ class SweepStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    async def begin(self) -> None:
+        """Notes that a sweep begins: deliveries ask for none for a while."""
+        await self._database.rpc("begin_sweep", {})
+
+    async def end(self, *, done: bool) -> float | None:
+        """Returns in how many seconds the next sweep has to be asked for, or None if nothing is open."""
+        return _seconds(await self._database.rpc("end_sweep", {"p_done": done}))
+
+    async def claim(self) -> float | None:
+        """Something was left undone. Returns in how many seconds a sweep has to be asked for, or None if one was."""
+        return _seconds(await self._database.rpc("claim_sweep", {}))
+
     async def take_unfinished(self, *, older_than_s: int, limit: int) -> list[UnfinishedEvent]:
         """Returns the oldest events that were recorded more than `older_than_s` seconds ago and are not finished.
 
@@ -55,3 +67,7 @@ class SweepStore:
     async def close_letters(self) -> int:
         """Closes the dead letters of events that are processed by now. Returns how many."""
         return read_answer(await self._database.rpc("close_processed_dead_letters", {}), int)
+
+
+def _seconds(answer: object) -> float | None:
+    return None if answer is None else read_answer(answer, float)

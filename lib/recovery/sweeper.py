@@ -14,6 +14,7 @@ from lib.dead_letters.letter import given_up_letter
 from lib.errors.classify import classify
 from lib.events.model import Event
 from lib.ingest.ingestor import Ingestor
+from lib.qstash.publisher import Publisher
 from lib.recovery.reconciler import Reconciler
 from lib.recovery.redrive import DlqReview, Redriver
 from lib.recovery.sweep_store import SweepStore, UnfinishedEvent
@@ -26,10 +27,10 @@ PAGE_SIZE = 100
 """Events that are taken at once. A run that is cut off has taken at most so many in vain."""
 
 MOST_EVENTS = 2000
-"""Events in one run. The rest is older in the next run, and comes first."""
+"""Events in one run. A run that was not done asks QStash for the next one at once."""
 
-MOST_SWEEPS = 10
-"""After so many attempts an event is given up. The attempts are ever rarer: ten take about three and a half days."""
+MOST_SWEEPS = 14
+"""After so many attempts an event is given up. The attempts are ever rarer: fourteen take three days or more."""
 
 DLQ_S = 8.0
 """The time in a run for QStash's own dead letter queue."""
@@ -70,12 +71,17 @@ async def sweep(
     ingestor: Ingestor,
     reconciler: Reconciler,
     redriver: Redriver,
+    publisher: Publisher,
     *,
     now: datetime,
     deadline: Deadline,
 ) -> Swept:
-    """Does one run. Raises the database's errors; the steps that are done stay done."""
+    """Does one run, and asks QStash for the next one if something is open.
+
+    Raises the database's errors; the steps that are done stay done.
+    """
     started_s = time.monotonic()
+    await store.begin()
     sends, letters = await store.expire_sends(), await store.close_letters()
     lost = await _look_into_dlq(redriver, deadline.at_most(DLQ_S))
     found_sends = await reconciler.run(deadline=deadline.at_most(RECONCILE_S))
@@ -86,6 +92,9 @@ async def sweep(
         done = len(rows) < PAGE_SIZE
         counts.update(taken=len(rows))
         counts.update(await _retry(store, ingestor, rows, now, deadline.at_most(PAGE_S)))
+    next_in_s = await store.end(done=done)
+    if next_in_s is not None:
+        await publisher.ask_for_sweep(next_in_s)
     swept = Swept(
         taken=counts["taken"],
         queued=counts["queued"] + counts["deduplicated"],

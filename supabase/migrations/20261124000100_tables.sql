@@ -45,8 +45,11 @@ comment on domain ingestion.letter_state is
     'discarded: a person gave the event up. '
     'superseded: a newer letter of the same event took its place.';
 
-create domain ingestion.erasure_state as text check (value in ('pending', 'done'));
-comment on domain ingestion.erasure_state is 'pending: rows may be left. done: nothing is left.';
+create domain ingestion.erasure_state as text check (value in ('unresolved', 'pending', 'done'));
+comment on domain ingestion.erasure_state is
+    'unresolved: the id is of nobody we know, but an account of ours has a second id that we do not know yet. '
+    'pending: rows may be left. '
+    'done: nothing is left.';
 
 create domain ingestion.direction as text check (value in ('inbound', 'outbound'));
 comment on domain ingestion.direction is 'inbound: the person did it. outbound: the account did it.';
@@ -82,7 +85,10 @@ comment on column public.account_tokens.issued_at is 'When this token was issued
 comment on column public.account_tokens.expires_at is 'Null: it does not end by time (a Page token).';
 create index account_tokens_by_expiry on public.account_tokens (expires_at);
 
--- The ledger and the raw archive.
+-- The ids of raw items: the segment of the archive that is open, and a number (…_archive.sql).
+create sequence ingestion.raw_ids minvalue 1 maxvalue 639999999999999999 no cycle;
+
+-- The ledger.
 create table public.events (
     event_id     text not null,
     account_id   text not null,
@@ -104,7 +110,7 @@ create table public.events (
     given_up_code text,
     has_variants boolean not null default false,
     answerable   boolean not null default false,
-    raw          jsonb,
+    raw_id       bigint not null default nextval('ingestion.raw_ids'),
     primary key (event_id, account_id)
 );
 comment on column public.events.event_id is 'What happened, e.g. ig_msg_{mid}. Two accounts of ours may be told of the same: the account is part of the key.';
@@ -112,18 +118,57 @@ comment on column public.events.processed_at is 'Null: the event is recorded, bu
 comment on column public.events.sweep_after is 'The sweeper has taken the event up, and does not again before then. Null: not yet.';
 comment on column public.events.sweeps is 'How often the sweeper has taken the event up.';
 comment on column public.events.given_up_at is 'The event cannot be finished (given_up_code says why): its open dead letter is for a person. A retry clears this.';
-comment on column public.events.has_variants is 'Meta delivered the event in several forms. raw is the fullest form; the tables have what all forms say.';
+comment on column public.events.has_variants is 'Meta delivered the event in several forms. The archive has the fullest form; the tables have what all forms say.';
 comment on column public.events.answerable is 'One of its forms could be answered by a rule. What was due was planned then, and is not planned again.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
-comment on column public.events.raw is 'The one webhook item as received; without text and attachments once its message is unsent; null once past retention.';
+comment on column public.events.raw_id is 'The raw item of the event, in ingestion.raw_items. Past retention the item is gone.';
 create index events_by_mid on public.events (account_id, mid) where mid is not null;
 create index events_by_contact on public.events (account_id, contact_id) where contact_id is not null;
 create index events_by_time on public.events (recorded_at);
-create index events_with_raw on public.events (recorded_at, event_id) where raw is not null;
+create index events_by_raw on public.events (raw_id) where contact_id is null;
 create index events_unknown on public.events (account_id, topic, recorded_at desc) where kind = 'unknown';
 create index events_unknown_by_time on public.events (recorded_at, topic) where kind = 'unknown';
 create index events_unfinished on public.events (recorded_at) where processed_at is null and given_up_at is null;
 create index events_without_contact on public.events (account_id) where contact_id is null;
+
+-- The raw archive: the one webhook item of each event as received. Its words are gone once its message is unsent.
+--
+-- The archive is a ring of 64 segments, each a partition. New items go to the segment that is open. A segment is closed
+-- after a thirtieth of the retention time, and emptied at once when all its items are past their time (expire_raw). So
+-- retention costs the same however much is stored, and no table is made or dropped while the product runs.
+create table ingestion.raw_items (
+    raw_id       bigint primary key,
+    names_nobody boolean not null,
+    item         jsonb not null
+) partition by range (raw_id);
+alter table ingestion.raw_items enable row level security;
+comment on column ingestion.raw_items.names_nobody is 'The event has no contact. An erasure looks into such items for the person (raw_items_naming).';
+
+create table ingestion.raw_segments (
+    segment   integer primary key check (segment between 0 and 63),
+    opened_at timestamptz,
+    closed_at timestamptz check (closed_at is null or opened_at is not null)
+);
+alter table ingestion.raw_segments enable row level security;
+comment on table ingestion.raw_segments is 'opened_at null: empty. closed_at null: open; one segment is open at any time.';
+
+-- An id says in which segment its item is.
+create function ingestion.first_raw_id(p_segment integer) returns bigint
+language sql immutable parallel safe set search_path = ''
+return p_segment * 10000000000000000;
+
+do $$
+begin
+    for v_segment in 0 .. 63 loop
+        execute format(
+            'create table ingestion.%I partition of ingestion.raw_items for values from (%s) to (%s)',
+            'raw_items_' || v_segment, ingestion.first_raw_id(v_segment), ingestion.first_raw_id(v_segment + 1)
+        );
+        execute format('alter table ingestion.%I enable row level security', 'raw_items_' || v_segment);
+        insert into ingestion.raw_segments (segment, opened_at) values (v_segment, case v_segment when 0 then now() end);
+    end loop;
+end;
+$$;
 
 -- The people who write to us: one row a person and account (an IGSID is scoped to both).
 create table public.profiles (
@@ -241,6 +286,7 @@ create index comments_newest on public.comments (account_id, commented_at desc, 
 create index comments_by_media on public.comments (account_id, media_id, commented_at desc, comment_id desc);
 create index comments_by_parent on public.comments (account_id, parent_id) where parent_id is not null;
 create index comments_by_contact on public.comments (account_id, contact_id);
+create index comments_by_name on public.comments (account_id, lower(username)) where contact_id is null;
 
 create table public.mentions (
     event_id     text not null,
@@ -421,8 +467,19 @@ comment on column public.dead_letters.event is 'The event that failed, ready to 
 comment on column public.dead_letters.body is 'The message body where it is no event of ours.';
 create index dead_letters_open on public.dead_letters (failed_at desc) where state = 'open';
 create index dead_letters_by_event on public.dead_letters (event_id, account_id);
+create index dead_letters_by_mid on public.dead_letters (account_id, (event ->> 'mid')) where event is not null;
 create index dead_letters_by_time on public.dead_letters (failed_at, source_message_id);
 create unique index dead_letters_one_open_an_event on public.dead_letters (event_id, account_id) where state = 'open';
+
+-- When the sweep ran, and when the next one was asked for at QStash (…_recovery.sql).
+create table ingestion.sweep_state (
+    the_only_row boolean primary key default true check (the_only_row),
+    swept_at     timestamptz not null default now(),
+    next_at      timestamptz
+);
+comment on column ingestion.sweep_state.next_at is 'For then a sweep was asked for at QStash. In the past: it came, or was lost.';
+insert into ingestion.sweep_state default values;
+alter table ingestion.sweep_state enable row level security;
 
 -- Requests to erase a person's data, or an account's.
 create table public.erasures (
@@ -430,25 +487,44 @@ create table public.erasures (
     scope        text not null check (scope in ('contact', 'account')),
     contact_id   text,
     account_ids  text[],
+    names        text[],
     digests      bytea[],
+    until        timestamptz,
     via          text not null check (via in ('callback', 'command')),
     state        ingestion.erasure_state not null default 'pending',
     rows_erased  bigint not null default 0,
     requested_at timestamptz not null default now(),
     finished_at  timestamptz,
-    check (state = 'pending' or (contact_id is null and account_ids is null and digests is null))
+    check (state <> 'done' or (contact_id is null and account_ids is null and names is null and digests is null))
 );
 comment on column public.erasures.code is 'The confirmation code. Its holder may see the state, and nothing else.';
-comment on column public.erasures.contact_id is 'Whose data (IGSID); null for an account. Forgotten when done, like the next two columns.';
+comment on column public.erasures.contact_id is 'Whose data (IGSID); null for an account. Forgotten when done, like the next three columns.';
 comment on column public.erasures.account_ids is 'The account, or the accounts that know the person: both ids of each.';
+comment on column public.erasures.names is 'What an item may call the person: the IGSID and the usernames.';
 comment on column public.erasures.digests is 'What ingestion.erased_people remembers of the request.';
-create index erasures_pending on public.erasures (requested_at) where state = 'pending';
+comment on column public.erasures.until is 'When Meta''s request was made. What happened later is new, and stays. Null: a command erases what is there until it is done.';
+create index erasures_pending on public.erasures (requested_at) where state <> 'done';
+
+-- The signed requests of Meta that were taken, by their digest: each counts once, and at one door. `code` is the
+-- confirmation code that was given for it.
+create table ingestion.taken_proofs (
+    proof    text primary key,
+    door     text not null check (door in ('data_deletion', 'deauthorize')),
+    code     text,
+    taken_at timestamptz not null default now()
+);
+alter table ingestion.taken_proofs enable row level security;
 
 -- Who was erased, so that a late or repeated delivery does not bring them back. Only digests are kept: a digest can
 -- be compared with an id that is known already, and cannot be read as one. Each has the time up to which things are
 -- erased; what happens later is new.
 create table ingestion.erased_people (
-    digest    bytea primary key,
-    erased_at timestamptz not null
+    digest     bytea primary key,
+    erased_at  timestamptz not null,
+    sent_until timestamptz,
+    forget_at  timestamptz
 );
+comment on column ingestion.erased_people.sent_until is 'What we sent up to then is erased too: it was on its way while the request was carried out.';
+comment on column ingestion.erased_people.forget_at is 'Nothing can arrive any more that only this digest would recognise. Null: never forgotten.';
+create index erased_people_to_forget on ingestion.erased_people (forget_at) where forget_at is not null;
 alter table ingestion.erased_people enable row level security;

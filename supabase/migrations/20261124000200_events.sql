@@ -213,3 +213,39 @@ return item
     #- '{value,message,referral}' #- '{value,message,reply_to,story}' #- '{value,referral}'
     #- '{value,message_edit,text}'
     #- '{value,postback,title}' #- '{value,postback,payload}' #- '{value,postback,referral}';
+
+-- The JSON of an event without the words and attachments of a person: in a dead letter, or for the next phase.
+create function ingestion.redacted_event(p_event jsonb) returns jsonb
+language sql immutable set search_path = ''
+return (
+    select case
+        when e.event ? 'raw' then jsonb_set(e.event, '{raw}', ingestion.redacted(e.event -> 'raw'))
+        else e.event
+    end
+    from (
+        select (p_event - '{text,title,payload,attachments,quick_reply,referral}'::text[]) #- '{reply_to,story}' as event
+    ) e
+);
+
+-- Returns a raw item, or null past retention.
+create function ingestion.raw_item(p_raw_id bigint) returns jsonb
+language sql stable set search_path = ''
+return (select r.item from ingestion.raw_items r where r.raw_id = p_raw_id);
+
+-- The raw item as a column of `events`, over PostgREST (`select=event_id,raw`) and in SQL (`e.raw`).
+create function public.raw(p_event public.events) returns jsonb
+language sql stable set search_path = ''
+return ingestion.raw_item(p_event.raw_id);
+comment on function public.raw(public.events) is 'The raw webhook item of an event; null past retention.';
+
+-- An item goes with its event.
+create function ingestion.delete_raw_item() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+    delete from ingestion.raw_items r where r.raw_id = old.raw_id;
+    return null;
+end;
+$$;
+create trigger events_deleted after delete on public.events
+    for each row execute function ingestion.delete_raw_item();

@@ -154,7 +154,7 @@ begin
 end;
 $$;
 
--- Removes the words of an unsent message from the archive and from what the next phase gets. Runs after the message
+-- Removes the words of an unsent message from the archive, from dead letters and from what the next phase gets. Runs after the message
 -- row is locked: an unsend and its message, recorded at the same moment, can then not both miss each other.
 create function ingestion.redact_if_unsent(p_account text, p_mid text) returns void
 language plpgsql set search_path = ''
@@ -166,11 +166,14 @@ begin
     ) then
         return;
     end if;
-    update public.events e set raw = ingestion.redacted(e.raw)
+    update ingestion.raw_items r set item = ingestion.redacted(r.item)
+    from public.events e
     where e.account_id = p_account and e.mid = p_mid and ingestion.is_about_a_message(e.kind)
-        and e.raw is distinct from ingestion.redacted(e.raw);
-    update public.outbox o set
-        payload = (o.payload - '{text,title,payload,attachments,quick_reply,referral}'::text[]) #- '{reply_to,story}'
+        and r.raw_id = e.raw_id and r.item <> ingestion.redacted(r.item);
+    update public.dead_letters d set event = ingestion.redacted_event(d.event)
+    where d.account_id = p_account and d.event ->> 'mid' = p_mid and ingestion.is_about_a_message(d.event ->> 'kind')
+        and d.event <> ingestion.redacted_event(d.event);
+    update public.outbox o set payload = ingestion.redacted_event(o.payload)
     from public.events e
     where o.event_id = e.event_id and o.account_id = e.account_id and o.kind = 'next_phase'
         and e.account_id = p_account and e.mid = p_mid
@@ -308,9 +311,10 @@ language plpgsql set search_path = ''
 as $$
 declare
     v_answerable boolean := p_known.answerable or ingestion.is_answerable(p_event);
+    v_raw jsonb := ingestion.raw_item(p_known.raw_id);
 begin
-    if p_known.raw is null
-        or (p_known.raw, p_known.via_standby, p_known.occurred_at, p_known.answerable)
+    if v_raw is null
+        or (v_raw, p_known.via_standby, p_known.occurred_at, p_known.answerable)
             = (p_event.raw, p_event.standby, p_event.occurred_at, v_answerable) then
         return;
     end if;
@@ -336,12 +340,11 @@ begin
         topic = least(e.topic, p_event.topic),
         occurred_at = least(e.occurred_at, p_event.occurred_at),
         has_variants = e.has_variants or (e.via_standby, e.occurred_at) <> (p_event.standby, p_event.occurred_at)
-            or e.raw not in (p_event.raw, ingestion.redacted(p_event.raw)),
-        raw = case
-            when (ingestion.redacted(p_event.raw), p_event.raw) > (ingestion.redacted(e.raw), e.raw) then p_event.raw
-            else e.raw
-        end
+            or v_raw not in (p_event.raw, ingestion.redacted(p_event.raw))
     where e.event_id = p_event.event_id and e.account_id = p_event.account_id;
+    update ingestion.raw_items r set item = p_event.raw
+    where r.raw_id = p_known.raw_id
+        and (ingestion.redacted(p_event.raw), p_event.raw) > (ingestion.redacted(r.item), r.item);
     perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
 end;
 $$;

@@ -759,7 +759,7 @@ comment on function public.finish_effect is 'Records how one effect ended.';
 
 -- Closes an event: p_published are its next phases ([{effect_id, message_id}]), p_profile is its profile if one was
 -- fetched. With p_complete the event is marked as processed if nothing is owed any more. Returns {finished,
--- retry_after}.
+-- retry_after, sweep_in_s}; with the last the caller has to ask QStash for a sweep, as something was left undone.
 create function public.finish_event(
     p_event_id text, p_account_id text, p_token uuid, p_published jsonb default '[]', p_profile jsonb default null,
     p_complete boolean default true
@@ -791,7 +791,13 @@ begin
         where e.event_id = v_event_id and e.account_id = p_account_id;
         perform ingestion.close_letter(v_event_id, p_account_id);
     end if;
-    return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait);
+    return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait)
+        || jsonb_strip_nulls(jsonb_build_object('sweep_in_s', case
+            when v_wait is not null or not p_complete or exists (
+                select from public.outbox o
+                where o.event_id = v_event_id and o.account_id = p_account_id and o.state = 'unknown'
+            ) then public.claim_sweep()
+        end));
 end;
 $$;
 comment on function public.finish_event is 'Closes an event: published next phases, the fetched profile, processed.';

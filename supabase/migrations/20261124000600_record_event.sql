@@ -32,9 +32,11 @@ return (
 --              own app ('': not known). env_token is the digest of the caller's own token. replies_per_hour is the
 --              most automatic replies to one person.
 --
--- Returns {outcome, account_id, contact_id, account_state, profile_due, profile, effects, token, retry_after, now}.
+-- Returns {outcome, account_id, contact_id, account_state, knows_both_ids, profile_due, profile, effects, token,
+-- retry_after, now, sweep_in_s}.
 -- `contact_id` is the person, whom this form of the event need not name. `token` is the stored, encrypted token of the
--- account, if an effect that may need it is due or claimed. `now` is the time of the database. `outcome` is
+-- account, if an effect that may need it is due or claimed. `now` is the time of the database. With `sweep_in_s` the
+-- caller has to ask QStash for a sweep in so many seconds. `outcome` is
 --   new          the event is recorded now; `effects` are claimed for the caller
 --   resumed      the event was recorded before and is not finished; free effects are claimed for the caller
 --   in_progress  another worker holds the event, or it has to wait: come back in `retry_after` s
@@ -53,6 +55,7 @@ declare
     v_account public.accounts;
     v_account_state text;
     v_known public.events;
+    v_raw_id bigint;
     v_opened boolean;
     v_profile public.profiles;
     v_outcome text := 'new';
@@ -62,9 +65,13 @@ declare
     v_app_id text := coalesce(p_options ->> 'app_id', '');
     v_answerable boolean;
     v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
+    v_sweep jsonb := '{}';
 begin
     if v_rules is not null then
         return v_rules;
+    end if;
+    if p_via = 'queue' then
+        v_sweep := ingestion.overdue_sweep();
     end if;
     select * into v_account from public.accounts a where a.account_id = v_event.account_id;
     v_account_state := ingestion.state_for(v_account, p_options ->> 'env_token');
@@ -82,23 +89,26 @@ begin
                 where k.event_id = v_event.event_id and k.account_id = v_event.account_id
             );
     end if;
-    if ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at) then
-        return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
+    if ingestion.is_erased(v_event) then
+        return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id) || v_sweep;
     end if;
 
     -- Nearly every event owes nothing. So the row is written as processed, and reopened below if the event owes.
     insert into public.events (
         event_id, account_id, kind, contact_id, mid, direction, via, via_standby, is_test, topic,
-        occurred_at, received_at, processed_at, answerable, raw
+        occurred_at, received_at, processed_at, answerable
     )
     values (
         v_event.event_id, v_event.account_id, v_event.kind, v_event.contact_id, v_event.mid, v_event.direction, p_via,
         v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(),
-        v_answerable, v_event.raw
+        v_answerable
     )
-    on conflict (event_id, account_id) do nothing;
+    on conflict (event_id, account_id) do nothing
+    returning raw_id into v_raw_id;
 
     if found then
+        insert into ingestion.raw_items (raw_id, names_nobody, item)
+        values (v_raw_id, v_event.contact_id is null, v_event.raw);
         if ingestion.is_about_a_person(v_event) then
             v_profile := ingestion.touch_profile(v_event, v_app_id);
         end if;
@@ -120,7 +130,7 @@ begin
         -- A form that can be answered, of an event that could not be so far: what is due is planned now, and only now.
         -- A rule that was added later does not answer an old message.
         perform ingestion.merge_redelivery(v_event, v_known, v_app_id);
-        if v_answerable and not v_known.answerable and v_known.raw is not null then
+        if v_answerable and not v_known.answerable and ingestion.raw_item(v_known.raw_id) is not null then
             perform ingestion.plan_effects(v_event, p_effects, p_options);
             perform ingestion.redact_if_unsent(v_event.account_id, v_event.mid);
             if ingestion.owed_in_s(v_event.event_id, v_event.account_id, null) is not null then
@@ -138,7 +148,7 @@ begin
         perform ingestion.take_up_again(v_known);
         if v_known.processed_at is not null then
             perform ingestion.close_letter(v_event.event_id, v_event.account_id);
-            return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id);
+            return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id) || v_sweep;
         end if;
         v_outcome := 'resumed';
         if v_event.contact_id is not null then
@@ -150,7 +160,7 @@ begin
         if v_effects = '[]' and v_wait is not null then
             return jsonb_build_object(
                 'outcome', 'in_progress', 'account_id', v_event.account_id, 'retry_after', v_wait
-            );
+            ) || v_sweep;
         end if;
     end if;
 
@@ -181,6 +191,7 @@ begin
         'account_id', v_event.account_id,
         'contact_id', v_event.contact_id,
         'account_state', v_account_state,
+        'knows_both_ids', v_account.app_scoped_id is not null,
         'profile_due', v_due,
         'profile', case when v_profile.igsid is not null
             then jsonb_build_object('username', v_profile.username, 'name', v_profile.name) end,
@@ -189,7 +200,7 @@ begin
             then ingestion.stored_token(v_event.account_id) end,
         'retry_after', v_wait,
         'now', clock_timestamp()
-    );
+    ) || v_sweep;
 end;
 $$;
 comment on function public.record_event is 'Makes one event take effect, once: ledger, message, profile, planned effects.';

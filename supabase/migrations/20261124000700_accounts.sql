@@ -55,6 +55,26 @@ as $$
 $$;
 comment on function public.save_account is 'Adds an account or gives it a new token, and makes it active.';
 
+-- Notes both ids of an account, as its own token told them: INSTAGRAM_ACCESS_TOKEN alone leaves no row, and Meta's privacy
+-- callbacks name the account by its second id. The state of the account stays as it is.
+create function public.learn_account(p_account jsonb) returns void
+language sql set search_path = ''
+as $$
+    delete from public.accounts a
+    where a.account_id = p_account ->> 'app_scoped_id' and a.account_id <> p_account ->> 'account_id';
+
+    insert into public.accounts as a (account_id, app_scoped_id, username, login_flavour)
+    values (
+        p_account ->> 'account_id', p_account ->> 'app_scoped_id', p_account ->> 'username',
+        p_account ->> 'login_flavour'
+    )
+    on conflict (account_id) do update set
+        app_scoped_id = excluded.app_scoped_id,
+        username = excluded.username,
+        login_flavour = excluded.login_flavour;
+$$;
+comment on function public.learn_account is 'Notes both ids of an account; its state and token stay.';
+
 -- Returns every account, without its token: [{account_id, app_scoped_id, username, login_flavour, state, state_code,
 -- has_token, token_age_days, days_left}].
 create function public.list_accounts() returns jsonb

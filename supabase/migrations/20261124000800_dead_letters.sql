@@ -15,10 +15,11 @@ declare
     v_is_older boolean;
     v_is_done boolean;
 begin
-    if ingestion.is_erased(
-        p_letter #>> '{event,event_id}', v_account,
-        p_letter #>> '{event,contact_id}', ingestion.from_ms((p_letter #>> '{event,occurred_at}')::bigint)
-    ) then
+    if p_letter #> '{event,event_id}' is not null then
+        if ingestion.is_erased(ingestion.read_event(p_letter -> 'event')) then
+            return false;
+        end if;
+    elsif ingestion.names_erased(p_letter ->> 'body', coalesce(v_first_tried_at, now())) then
         return false;
     end if;
     -- One transaction at a time for each event, so that no two of its letters are open.
@@ -51,7 +52,11 @@ begin
         case when v_is_older or v_is_done then now() end
     )
     on conflict (source_message_id) do nothing;
-    return found;
+    if not found then
+        return false;
+    end if;
+    perform ingestion.redact_if_unsent(v_account, p_letter #>> '{event,mid}');
+    return true;
 end;
 $$;
 comment on function public.store_dead_letter is 'Keeps what QStash gave up on, one open letter an event; true if the letter is new.';

@@ -1,9 +1,136 @@
 -- Recovery: events that nobody finished, and sends whose outcome nobody knows.
 
+-- When the sweep runs. A schedule may call it; recovery does not depend on one. Whoever finds the last sweep too old, or
+-- leaves something undone, asks QStash for the next sweep, and a sweep asks for its own successor as long as there is
+-- something to do.
+
+-- How old the last sweep may be, before the next delivery asks for one.
+create function ingestion.sweep_period() returns interval
+language sql immutable parallel safe set search_path = ''
+return interval '10 minutes';
+
+-- Claims to ask for a sweep in p_in seconds. Returns p_in; or null if one is asked for already that comes as soon. Of
+-- several callers at once only one asks.
+create function ingestion.claim_sweep(p_in double precision) returns double precision
+language plpgsql set search_path = ''
+as $$
+declare
+    v_at timestamptz := clock_timestamp() + p_in * interval '1 second';
+begin
+    -- A look without a lock first: nearly every event finds that nothing is to do.
+    if exists (
+        select from ingestion.sweep_state s
+        where s.next_at between clock_timestamp() - interval '1 minute' and v_at + interval '1 minute'
+    ) then
+        return null;
+    end if;
+    perform from ingestion.sweep_state s
+    where coalesce(s.next_at not between clock_timestamp() - interval '1 minute' and v_at + interval '1 minute', true)
+    for update skip locked;
+    if not found then
+        return null;
+    end if;
+    update ingestion.sweep_state s set next_at = v_at;
+    return p_in;
+end;
+$$;
+
+-- Claims to ask for a sweep now, if the last one is too old. Returns {sweep_in_s}, or {}.
+create function ingestion.overdue_sweep() returns jsonb
+language plpgsql set search_path = ''
+as $$
+begin
+    if exists (select from ingestion.sweep_state s where s.swept_at > clock_timestamp() - ingestion.sweep_period()) then
+        return '{}';
+    end if;
+    return jsonb_strip_nulls(jsonb_build_object('sweep_in_s', ingestion.claim_sweep(0)));
+end;
+$$;
+
+-- Claims to ask for a sweep within the usual time: something was left undone. Returns the seconds until then, or null.
+create function public.claim_sweep() returns double precision
+language sql set search_path = ''
+as $$ select ingestion.claim_sweep(extract(epoch from ingestion.sweep_period())::double precision) $$;
+comment on function public.claim_sweep is 'Whether the caller has to ask QStash for a sweep, and in how many seconds.';
+
+-- A sweep begins. Returns nothing.
+create function public.begin_sweep() returns void
+language sql set search_path = ''
+as $$ update ingestion.sweep_state s set swept_at = clock_timestamp() $$;
+comment on function public.begin_sweep is 'Notes that a sweep begins.';
+
+-- Returns when the next event or send is due to be swept, or null if nothing is open.
+create function ingestion.next_sweep_due() returns timestamptz
+language sql stable set search_path = ''
+return (
+    select min(d.due_at)
+    from (
+        select ingestion.due_at(e, interval '5 minutes') as due_at
+        from public.events e where e.processed_at is null and e.given_up_at is null
+        union all
+        select o.lease_until from public.outbox o where o.state = 'sending'
+        union all
+        select greatest(o.sending_at + interval '2 minutes', o.look_after)
+        from public.outbox o
+        where o.state = 'unknown' and not o.mid_guessed and o.sending_at > now() - interval '3 days'
+            and not exists (select from public.accounts a where a.account_id = o.account_id and a.state <> 'active')
+    ) d
+);
+
+-- A sweep has ended. p_done says that nothing more was due. Returns in how many seconds the caller has to ask for the
+-- next one: when something is due, at once after a sweep that was not done, or null if nothing is open, or another one is
+-- asked for that comes as soon.
+create function public.end_sweep(p_done boolean) returns double precision
+language sql set search_path = ''
+as $$
+    select ingestion.claim_sweep(
+        case when p_done then least(greatest(extract(epoch from due_at - clock_timestamp()), 60), 86400) else 1 end
+    )
+    from (select ingestion.next_sweep_due() as due_at) n
+    where due_at is not null or not p_done
+$$;
+comment on function public.end_sweep is 'Whether, and in how many seconds, the next sweep has to be asked for.';
+
+-- Returns when the sweeper may take an event: not before it is so old, has been left alone for long enough, and its first
+-- effect is free.
+create function ingestion.due_at(p_event public.events, p_older_than interval) returns timestamptz
+language sql stable set search_path = ''
+return greatest(
+    coalesce(p_event.sweep_after, p_event.recorded_at + p_older_than),
+    p_event.recorded_at + p_older_than,
+    (
+        select min(case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end)
+        from public.outbox o
+        where o.event_id = p_event.event_id and o.account_id = p_event.account_id
+            and o.state in ('planned', 'claimed', 'sending')
+    )
+);
+
+-- Returns how long the sweeper leaves an event alone that it has taken: for as long as the event is old, at most a day.
+-- If the event owes a message, it is at most four hours, and not past the end of the window (reply_window).
+create function ingestion.sweep_pause(p_event public.events) returns interval
+language sql stable set search_path = ''
+return least(
+    now() - p_event.recorded_at,
+    interval '1 day',
+    (
+        select greatest(
+            least(interval '4 hours', p.last_inbound_at + ingestion.reply_window() - interval '15 minutes' - now()),
+            interval '5 minutes'
+        )
+        from public.outbox o
+        join public.profiles p on p.account_id = o.account_id and p.igsid = o.contact_id
+        where o.event_id = p_event.event_id and o.account_id = p_event.account_id
+            and o.kind = 'dm' and o.state in ('planned', 'claimed')
+            and p.last_inbound_at > now() - ingestion.reply_window()
+        limit 1
+    )
+);
+
 -- Takes events for another attempt: recorded more than p_older_than_s seconds ago and not finished, because a worker
 -- died, QStash gave up on them, or a dependency was down during direct processing. Those come first that have been due
 -- for the longest time, so an event that cannot be finished does not stand before the others. Each is
--- then left alone for as long as it is old: 5 minutes, 10, 20, …, a day. So two sweepers at once never take the same
+-- then left alone for a while (sweep_pause): 5 minutes, 10, 20, …, a day. So two sweepers at once never take the same
 -- event, and an event that cannot be finished costs less and less. An event that a worker holds, or that has to wait,
 -- is not taken (outbox.lease_until, not_before). Returns the rows of the archive from which the events can be parsed
 -- again; `raw` is null past retention. `sweeps` counts how often the event was taken.
@@ -15,21 +142,14 @@ as $$
         from public.events e
         where e.processed_at is null and e.given_up_at is null
             and e.recorded_at < now() - p_older_than_s * interval '1 second'
-            and coalesce(e.sweep_after, '-infinity') <= now()
-            and coalesce((
-                select min(
-                    case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end
-                )
-                from public.outbox o
-                where o.event_id = e.event_id and o.account_id = e.account_id and o.state in ('planned', 'claimed', 'sending')
-            ), '-infinity') <= now()
-        order by coalesce(e.sweep_after, e.recorded_at), e.event_id
+            and ingestion.due_at(e, p_older_than_s * interval '1 second') <= now()
+        order by ingestion.due_at(e, p_older_than_s * interval '1 second'), e.event_id
         limit p_limit
         for update of e skip locked
     ),
     taken as (
         update public.events e set
-            sweep_after = now() + least(now() - e.recorded_at, interval '1 day'),
+            sweep_after = now() + ingestion.sweep_pause(e),
             sweeps = e.sweeps + 1
         from due where e.event_id = due.event_id and e.account_id = due.account_id
         returning e.*
@@ -37,7 +157,7 @@ as $$
     select coalesce(jsonb_agg(jsonb_build_object(
         'event_id', t.event_id, 'kind', t.kind, 'account_id', t.account_id, 'topic', t.topic,
         'via_standby', t.via_standby, 'occurred_at', t.occurred_at, 'received_at', t.received_at,
-        'recorded_at', t.recorded_at, 'raw', t.raw, 'sweeps', t.sweeps
+        'recorded_at', t.recorded_at, 'raw', ingestion.raw_item(t.raw_id), 'sweeps', t.sweeps
     ) order by t.recorded_at, t.event_id), '[]')
     from taken t;
 $$;

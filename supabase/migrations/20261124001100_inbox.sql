@@ -112,7 +112,7 @@ select
 from public.events e
 where e.kind = 'unknown'
 group by e.account_id, coalesce(e.topic, '-');
-comment on view public.unhandled_events is 'Events of kind unknown, counted by what they are about; their raw items are in events.';
+comment on view public.unhandled_events is 'Events of kind unknown, counted by what they are about; events.raw has the items.';
 
 -- Marks a conversation as seen up to p_at: the sent_at of the newest message on the screen. Without p_at: up to now.
 -- The mark never moves back.

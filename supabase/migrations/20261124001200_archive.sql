@@ -17,9 +17,10 @@ return (
     from (
         select
             e.event_id, e.kind, e.account_id, e.topic, e.via_standby, e.occurred_at, e.received_at,
-            e.recorded_at, e.raw
+            e.recorded_at, r.item as raw
         from public.events e
-        where e.raw is not null and e.recorded_at < p_until
+        join ingestion.raw_items r on r.raw_id = e.raw_id
+        where e.recorded_at < p_until
             and (e.recorded_at, e.event_id) > (coalesce(p_after_at, p_since), coalesce(p_after_id, ''))
             and (p_kinds is null or e.kind = any (p_kinds))
             and (p_account is null or e.account_id = p_account)
@@ -35,8 +36,9 @@ create function public.measure_archive(
 ) returns jsonb
 language sql stable set search_path = ''
 return (
-    select jsonb_build_object('readable', count(e.raw), 'missing', count(*) - count(e.raw))
+    select jsonb_build_object('readable', count(r.raw_id), 'missing', count(*) - count(r.raw_id))
     from public.events e
+    left join ingestion.raw_items r on r.raw_id = e.raw_id
     where e.recorded_at >= p_since and e.recorded_at < p_until
         and (p_kinds is null or e.kind = any (p_kinds))
         and (p_account is null or e.account_id = p_account)
@@ -287,6 +289,7 @@ as $$
 declare
     v_account text := p_event ->> 'account_id';
     v_event ingestion.event;
+    v_raw jsonb;
     v_is_erased boolean;
     v_before public.events;
     v_after public.events;
@@ -296,18 +299,20 @@ begin
     if not exists (select from public.events e where e.event_id = p_event_id and e.account_id = v_account) then
         v_account := ingestion.resolve_account(v_account);
     end if;
-    v_event := ingestion.read_event(p_event || jsonb_build_object(
-        'raw', (select e.raw from public.events e where e.event_id = p_event_id and e.account_id = v_account)
-    ));
+    v_raw := (
+        select ingestion.raw_item(e.raw_id) from public.events e
+        where e.event_id = p_event_id and e.account_id = v_account
+    );
+    v_event := ingestion.read_event(p_event || jsonb_build_object('raw', v_raw));
     v_event.account_id := v_account;
     v_event := ingestion.seen_from_us(
         v_event, (select a.app_scoped_id from public.accounts a where a.account_id = v_account)
     );
     -- Before any row is locked, in the order of an erasure.
-    v_is_erased := ingestion.is_erased(v_event.event_id, v_event.account_id, v_event.contact_id, v_event.occurred_at);
+    v_is_erased := ingestion.is_erased(v_event);
     select * into v_before from public.events e
-    where e.event_id = p_event_id and e.account_id = v_account and e.raw is not null for update;
-    if not found then
+    where e.event_id = p_event_id and e.account_id = v_account for update;
+    if not found or v_raw is null then
         return 'missing';
     end if;
     begin
@@ -336,25 +341,69 @@ end;
 $$;
 comment on function public.replay_event is 'Feeds one archived event through what the current parser makes of it, without effects.';
 
--- Empties raw items that came in before p_before, the oldest first: those of the archive, and those of closed dead
--- letters (an open one still needs its event). At most p_limit of each. Returns how many, so 0 means that nothing is
--- left.
-create function public.expire_raw(p_before timestamptz, p_limit integer default 2000) returns integer
+-- Closes the open segment of the archive, if it has been open for so long, and opens an empty one. Without an empty one the
+-- open segment stays open: after the retention time was made longer, for example.
+create function ingestion.rotate_raw(p_after interval) returns void
 language plpgsql set search_path = ''
 as $$
 declare
-    v_events integer;
+    v_open ingestion.raw_segments;
+    v_next integer;
+begin
+    select * into v_open from ingestion.raw_segments s where s.opened_at is not null and s.closed_at is null for update;
+    v_next := (
+        select s.segment from ingestion.raw_segments s
+        where s.opened_at is null
+        order by (s.segment - v_open.segment + 64) % 64
+        limit 1
+    );
+    if v_open.opened_at > now() - p_after or v_next is null then
+        return;
+    end if;
+    update ingestion.raw_segments s set closed_at = clock_timestamp() where s.segment = v_open.segment;
+    update ingestion.raw_segments s set opened_at = clock_timestamp() where s.segment = v_next;
+    -- The numbers go on, with a leap over those that others take at this moment: no id is ever given twice.
+    perform setval('ingestion.raw_ids',
+        ingestion.first_raw_id(v_next) + (select last_value from ingestion.raw_ids) % ingestion.first_raw_id(1) + 1000000);
+end;
+$$;
+
+-- Empties the oldest segment of the archive whose items were all recorded before p_before. Returns how many items it had,
+-- or null if no segment is due.
+create function ingestion.empty_raw_segment(p_before timestamptz) returns bigint
+language plpgsql set search_path = ''
+as $$
+declare
+    v_segment integer;
+    v_items bigint;
+begin
+    select s.segment into v_segment from ingestion.raw_segments s
+    where s.closed_at < p_before
+    order by s.closed_at
+    limit 1
+    for update;
+    if found then
+        execute format('select count(*) from ingestion.%I', 'raw_items_' || v_segment) into v_items;
+        execute format('truncate ingestion.%I', 'raw_items_' || v_segment);
+        update ingestion.raw_segments s set opened_at = null, closed_at = null where s.segment = v_segment;
+    end if;
+    return v_items;
+end;
+$$;
+
+-- One step of retention: empties the oldest segment of the archive whose items are all past their time; the event of a
+-- dead letter that has been closed for so long, at most p_limit (an open letter still needs its event); and digests that
+-- nothing can arrive for any more. An item is kept until all of its segment are past their time, which is a thirtieth of
+-- the retention time longer. Returns {items, letters, done}; call again until done.
+create function public.expire_raw(p_before timestamptz, p_limit integer default 2000) returns jsonb
+language plpgsql set search_path = '' set lock_timeout = '500ms'
+as $$
+declare
+    v_items bigint;
     v_letters integer;
 begin
-    update public.events e set raw = null
-    where (e.event_id, e.account_id) in (
-        select due.event_id, due.account_id from public.events due
-        where due.raw is not null and due.recorded_at < p_before
-        order by due.recorded_at, due.event_id
-        limit p_limit
-        for update skip locked
-    );
-    get diagnostics v_events = row_count;
+    v_items := ingestion.empty_raw_segment(p_before);
+    perform ingestion.rotate_raw((now() - p_before) / 30);
     update public.dead_letters d set event = null, body = null
     where d.source_message_id in (
         select due.source_message_id from public.dead_letters due
@@ -364,7 +413,10 @@ begin
         for update skip locked
     );
     get diagnostics v_letters = row_count;
-    return v_events + v_letters;
+    delete from ingestion.erased_people e where e.forget_at < now();
+    return jsonb_build_object(
+        'items', coalesce(v_items, 0), 'letters', v_letters, 'done', v_items is null and v_letters = 0
+    );
 end;
 $$;
-comment on function public.expire_raw is 'Retention of raw items: the ledger keeps the row, and the item is emptied.';
+comment on function public.expire_raw is 'A step of the retention of raw items: the ledger keeps the row, and the item goes.';

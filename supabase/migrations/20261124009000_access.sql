@@ -51,7 +51,8 @@ begin
                 'public.list_dead_letters'::regproc, 'public.count_dead_letters'::regproc,
                 'public.close_dead_letter'::regproc, 'public.mark_letter_retried'::regproc,
                 'public.give_up_event'::regproc, 'public.close_processed_dead_letters'::regproc,
-                'public.list_unfinished'::regproc
+                'public.list_unfinished'::regproc, 'public.raw'::regproc, 'public.learn_account'::regproc,
+                'public.claim_sweep'::regproc, 'public.begin_sweep'::regproc, 'public.end_sweep'::regproc
             ]::oid[])
     loop
         execute format('revoke all on function %s from public, anon, authenticated', v_function);
@@ -65,4 +66,16 @@ grant usage on schema ingestion to service_role;
 
 alter table ingestion.rules_version enable row level security;
 grant select, update on table ingestion.rules_version to service_role;
-grant select, insert, update on table ingestion.erased_people to service_role;
+grant select, insert, update, delete on table ingestion.erased_people to service_role;
+grant select, insert on table ingestion.taken_proofs to service_role;
+grant select, update on table ingestion.sweep_state to service_role;
+grant usage, select, update on sequence ingestion.raw_ids to service_role;
+grant select, update on table ingestion.raw_segments to service_role;
+grant select, insert, update, delete on table ingestion.raw_items to service_role;
+do $$
+begin
+    for v_segment in 0 .. 63 loop
+        execute format('grant select, truncate on table ingestion.%I to service_role', 'raw_items_' || v_segment);
+    end loop;
+end;
+$$;

@@ -148,7 +148,7 @@ def test_whatever_was_recorded_is_read_again_out_of_the_database_as_it_was(
     assume(len(set(subjects)) == len(subjects))
     for event in events:
         world.row("select record_event(%s, 'queue')", Jsonb(as_json(event)))
-    for row in world.rows("select * from events"):
+    for row in world.rows("select e.*, e.raw from events e"):
         archived = read_answer(row, ArchivedEvent)
         again = reparse(archived)
         assert again is not None
@@ -167,7 +167,7 @@ def test_what_was_told_in_several_ways_is_left_as_it_was_by_a_replay_in_any_orde
     for fact in data.draw(st.permutations(facts)):
         world.row("select record_event(%s, 'queue')", Jsonb(as_json(fact.event())))
     before = world.snapshot()
-    for row in data.draw(st.permutations(world.rows("select * from events order by event_id"))):
+    for row in data.draw(st.permutations(world.rows("select e.*, e.raw from events e order by event_id"))):
         again = reparse(read_answer(row, ArchivedEvent))
         assert again is not None
         assert replay_event(world, row["event_id"], again) == "unchanged"
@@ -255,7 +255,7 @@ def test_fields_nobody_read_before_are_filled_in_and_only_those(world: World) ->
 def test_what_the_new_code_does_not_know_stays(world: World) -> None:
     world.deliver(webhook(message("hello", mid="m_kept")))
     world.db.execute("update messages set reply_to_mid = 'm_by_hand', referral = '{\"ref\": \"by hand\"}'")
-    world.db.execute("update events set raw = raw #- '{message,text}' #- '{sender}'")
+    world.db.execute("update ingestion.raw_items set item = item #- '{message,text}' #- '{sender}'")
     assert counts(replay()) == {"unchanged": 1}
     row = world.row("select text, contact_id, reply_to_mid, referral from messages")
     assert row == {
@@ -294,10 +294,11 @@ def test_an_unknown_event_that_was_understood_at_its_second_delivery_goes(world:
     world.deliver(webhook(message("hello")))
     understood = world.snapshot()
     world.db.execute(
-        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at, raw) "
-        "select 'ig_unk_before', 'unknown', account_id, 'inbound', 'queue', occurred_at, received_at, now(), raw "
+        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at) "
+        "select 'ig_unk_before', 'unknown', account_id, 'inbound', 'queue', occurred_at, received_at, now() "
         "from events"
     )
+    world.put_raw("ig_unk_before", understood["events"][0]["raw"])
     assert counts(replay("--dry-run")) == {"reclassified": 1, "unknown → message": 1, "unchanged": 1}
     assert world.count("events") == 2
     assert counts(replay()) == {"reclassified": 1, "unknown → message": 1, "unchanged": 1}
@@ -310,9 +311,10 @@ def test_two_unknown_events_that_are_one_message_become_one(world: World) -> Non
     as_unknown(world, "true")
     world.db.execute("delete from messages")
     world.db.execute(
-        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at, raw) "
-        "select 'ig_unk_again', kind, account_id, direction, via, occurred_at, received_at, now(), raw from events"
+        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at) "
+        "select 'ig_unk_again', kind, account_id, direction, via, occurred_at, received_at, now() from events"
     )
+    world.put_raw("ig_unk_again", understood["events"][0]["raw"])
     assert counts(replay())["reclassified"] == 2
     assert world.snapshot() == understood
 
@@ -393,10 +395,11 @@ def test_an_event_with_an_answer_of_its_own_is_not_dropped_for_another(world: Wo
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     world.deliver(webhook(message("price")))
     world.db.execute(
-        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at, raw) "
-        "select 'ig_unk_answered', 'unknown', account_id, direction, via, occurred_at, received_at, now(), raw "
+        "insert into events (event_id, kind, account_id, direction, via, occurred_at, received_at, processed_at) "
+        "select 'ig_unk_answered', 'unknown', account_id, direction, via, occurred_at, received_at, now() "
         "from events"
     )
+    world.put_raw("ig_unk_answered", world.row("select e.raw from events e where kind = 'message'")["raw"])
     world.db.execute("update outbox set event_id = 'ig_unk_answered'")
     before = world.snapshot()
     assert counts(replay()) == {"unchanged": 2}
@@ -422,7 +425,7 @@ def test_an_erased_person_does_not_come_back_out_of_what_nobody_understood(world
 def test_a_replay_gives_way_to_whoever_holds_a_message(world: World) -> None:
     mid = new_mid()
     world.deliver(webhook(message("hello", mid=mid)))
-    [row] = world.rows("select * from events")
+    [row] = world.rows("select e.*, e.raw from events e")
     event = reparse(read_answer(row, ArchivedEvent))
     with psycopg.connect(world.stack.dsn) as other:
         other.execute("select from messages where mid = %s for update", (mid,))
@@ -523,7 +526,10 @@ def test_an_error_that_does_not_pass_is_counted_after_a_while(world: World, monk
 
 def test_events_past_retention_are_counted_as_missing(world: World) -> None:
     world.deliver(webhook(message("one"), message("two")))
-    world.db.execute("update events set raw = null where mid = (select min(mid) from messages)")
+    world.db.execute(
+        "delete from ingestion.raw_items where raw_id ="
+        " (select raw_id from events where mid = (select min(mid) from messages))"
+    )
     done = replay()
     assert done.exit_code == 0
     assert counts(done) == {"unchanged": 1, "missing": 1}
@@ -531,9 +537,9 @@ def test_events_past_retention_are_counted_as_missing(world: World) -> None:
 
 def test_an_event_that_goes_meanwhile_is_missing(world: World) -> None:
     world.deliver(webhook(message("one")))
-    [row] = world.rows("select * from events")
+    [row] = world.rows("select e.*, e.raw from events e")
     event = reparse(read_answer(row, ArchivedEvent))
-    world.db.execute("update events set raw = null")
+    world.db.execute("delete from ingestion.raw_items")
     assert replay_event(world, row["event_id"], event) == "missing"
     assert replay_event(world, "ig_msg_never", event) == "missing"
 

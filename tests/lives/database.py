@@ -9,7 +9,14 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-TABLES = ("events", "outbox", "messages", "profiles", "dead_letters")
+TABLES = {
+    "events": "public.events",
+    "raw_items": "ingestion.raw_items",
+    "outbox": "public.outbox",
+    "messages": "public.messages",
+    "profiles": "public.profiles",
+    "dead_letters": "public.dead_letters",
+}
 ACCOUNT, PERSON, MID = "17841400000000000", "6001234567890123", "m_trigger"
 EVENT_ID = f"ig_msg_{MID}"
 LEASE_S = 600
@@ -24,7 +31,8 @@ _FORGOTTEN = frozenset(
         "failed_at",
         "first_tried_at",
         "closed_at",
-        "raw",
+        "item",
+        "raw_id",
         "payload",
         "attempts",
     }
@@ -32,29 +40,32 @@ _FORGOTTEN = frozenset(
 """Columns in which two states may differ and be the same to every function."""
 
 _RESTORE = """
-create function pg_temp.restore(p_rows jsonb, p_shift interval) returns void language plpgsql as $$
+create function pg_temp.restore(p_tables jsonb, p_rows jsonb, p_shift interval) returns void language plpgsql as $$
 declare
     v_table text;
     v_moved text;
 begin
-    foreach v_table in array array['outbox', 'dead_letters', 'events', 'messages', 'profiles'] loop
-        execute format('delete from public.%I', v_table);
+    foreach v_table in array array['outbox', 'dead_letters', 'raw_items', 'events', 'messages', 'profiles'] loop
+        execute format('delete from %s', p_tables ->> v_table);
     end loop;
-    foreach v_table in array array['events', 'outbox', 'messages', 'profiles', 'dead_letters'] loop
+    foreach v_table in array array['events', 'raw_items', 'outbox', 'messages', 'profiles', 'dead_letters'] loop
         execute format(
-            'insert into public.%1$I select * from jsonb_populate_recordset(null::public.%1$I, $1)', v_table
+            'insert into %1$s select * from jsonb_populate_recordset(null::%1$s, $1)', p_tables ->> v_table
         ) using p_rows -> v_table;
         select string_agg(format('%1$I = %1$I + $1', a.attname), ', ') into v_moved
         from pg_attribute a
-        where a.attrelid = format('public.%I', v_table)::regclass and a.atttypid = 'timestamptz'::regtype
+        where a.attrelid = (p_tables ->> v_table)::regclass and a.atttypid = 'timestamptz'::regtype
             and a.attnum > 0 and not a.attisdropped;
-        execute format('update public.%I set %s', v_table, v_moved) using p_shift;
+        continue when v_moved is null;
+        execute format('update %s set %s', p_tables ->> v_table, v_moved) using p_shift;
     end loop;
 end;
 $$
 """
 _READ = "select jsonb_build_object('at', clock_timestamp(), {}) as rows".format(
-    ", ".join(f"'{table}', (select coalesce(jsonb_agg(to_jsonb(t)), '[]') from public.{table} t)" for table in TABLES)
+    ", ".join(
+        f"'{table}', (select coalesce(jsonb_agg(to_jsonb(t)), '[]') from {name} t)" for table, name in TABLES.items()
+    )
 )
 
 
@@ -102,7 +113,9 @@ class Database:
         """Puts the rows back, as old as they were, or `older_s` older."""
         rows = json.loads(snapshot.rows)
         self.run(
-            "select pg_temp.restore(%s::jsonb, clock_timestamp() - %s::timestamptz - %s * interval '1 second')",
+            "select pg_temp.restore("
+            "%s::jsonb, %s::jsonb, clock_timestamp() - %s::timestamptz - %s * interval '1 second')",
+            json.dumps(TABLES),
             snapshot.rows,
             rows["at"],
             older_s,

@@ -24,7 +24,7 @@ class Found:
 
 def explore(db: Database, *, depth: int, tick: Tick = lambda _depth, _lives, _ends: None) -> Found:
     """Follows every life for up to `depth` steps, and each of them to its end. Stops at the first that is wrong."""
-    db.run(f"truncate {', '.join(f'public.{table}' for table in TABLES)}, public.reply_rules, public.accounts cascade")
+    db.run(f"truncate {', '.join(TABLES.values())}, public.reply_rules, public.accounts cascade")
     [rule] = db.run(
         "insert into reply_rules (trigger, pattern, reply_text, cooldown_s) values ('keyword', 'price', '20.', 0)"
         " returning rule_id"

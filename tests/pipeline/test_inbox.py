@@ -465,7 +465,7 @@ def test_what_we_do_not_act_on_is_answered_200_kept_raw_and_counted_by_topic(inb
     assert unhandled(inbox) == dict.fromkeys(UNHANDLED, 1)
     assert inbox.world.count("dead_letters") == 0
     for topic, body in UNHANDLED.items():
-        kept = inbox.world.row("select raw, processed_at from events where kind = 'unknown' and topic = %s", topic)
+        kept = inbox.world.row("select e.raw, processed_at from events e where kind = 'unknown' and topic = %s", topic)
         entry = body["entry"][0]
         assert [kept["raw"]] == (entry.get("messaging") or entry.get("changes"))
         assert kept["processed_at"] is not None

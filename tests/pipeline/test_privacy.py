@@ -318,6 +318,7 @@ def test_the_same_callback_again_does_not_stop_an_owner_who_has_logged_in_since(
 
 def test_an_account_that_was_erased_is_not_brought_back(world: World) -> None:
     world.deliver(webhook(message("hydrangea")))
-    call(world, DELETION, signed(ACCOUNT))
-    assert call(world, DEAUTHORIZE, signed(ACCOUNT)).json() == {"status": "unknown"}
+    asked_at = int(time.time())
+    call(world, DELETION, signed(ACCOUNT, issued_at=asked_at))
+    assert call(world, DEAUTHORIZE, signed(ACCOUNT, issued_at=asked_at - 1)).json() == {"status": "unknown"}
     assert traces(world, ACCOUNT) == {}

@@ -220,7 +220,7 @@ def test_an_event_without_its_raw_item_is_given_up_and_not_guessed_at(world: Wor
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     world.graph_fault("send", "429", times=1)
     world.deliver(webhook(message("price")))
-    world.db.execute("update events set raw = null")
+    world.db.execute("delete from ingestion.raw_items")
     # It has a letter from QStash by now, which gives way to the sweeper's.
     assert world.sweep() == {**NOTHING, "taken": 1, "given_up": 1}
     assert states(world) == ["failed"]
@@ -285,8 +285,8 @@ def test_poison_never_comes_first_in_every_sweep(world: World) -> None:
     )
     world.db.execute("update outbox set not_before = null where state = 'planned'")
     world.db.execute(
-        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at, raw)"
-        " values ('ig_msg_young', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour', '{}')",
+        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at)"
+        " values ('ig_msg_young', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour')",
         (ACCOUNT,),
     )
     taken = [row["event_id"] for _ in range(2) for row in world.row("select unfinished_events(300, 1) as rows")["rows"]]
@@ -296,10 +296,11 @@ def test_poison_never_comes_first_in_every_sweep(world: World) -> None:
 def test_a_page_with_an_event_that_cannot_be_parsed_goes_on_with_the_others(world: World) -> None:
     owing(world)
     world.db.execute(
-        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at, raw)"
-        " values ('ig_msg_bad', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour', '[1]')",
+        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at)"
+        " values ('ig_msg_bad', %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour')",
         (ACCOUNT,),
     )
+    world.put_raw("ig_msg_bad", [1])
     world.graph_fault("send", "ok")
     swept = world.sweep()
     assert states(world) == ["sent"]

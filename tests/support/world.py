@@ -35,7 +35,7 @@ VIEWS = ("conversations", "conversation_messages", "unhandled_events")
 BOOKKEEPING = (
     "recorded_at", "processed_at", "received_at", "fetched_at", "planned_at", "finished_at", "sending_at", "failed_at",
     "first_recorded_at", "last_recorded_at", "state_changed_at", "created_at", "sweep_after", "not_before", "slot_at",
-    "lease_token", "lease_until", "left_at", "via", "attempts", "refusals", "has_variants",
+    "lease_token", "lease_until", "left_at", "via", "attempts", "refusals", "has_variants", "raw_id",
 )  # fmt: skip
 """Columns that tell when, by which channel and in how many attempts we did our work, and nothing of what Meta said."""
 
@@ -134,6 +134,12 @@ class World:
         """What QStash is busy with."""
         return dict(self.standins.get(f"{self.stack.qstash_url}/__dev/state").json())
 
+    def hasten(self) -> int:
+        """QStash delivers at once what it was asked to deliver later. How many messages that was."""
+        answer = self.standins.post(f"{self.stack.qstash_url}/__dev/hasten").raise_for_status()
+        self.settle()
+        return int(answer.json()["hastened"])
+
     def cancel_deliveries(self) -> None:
         """QStash delivers nothing more. Returns when no delivery is under way: a function cannot be called back."""
         self.standins.delete(
@@ -190,6 +196,24 @@ class World:
         assert row is not None
         return int(row["rule_id"])
 
+    def put_raw(self, event_id: str, item: object) -> None:
+        """The archive has this raw item of an event."""
+        self.db.execute(
+            "insert into ingestion.raw_items (raw_id, names_nobody, item)"
+            " select raw_id, contact_id is null, %s from public.events where event_id = %s"
+            " on conflict (raw_id) do update set item = excluded.item",
+            (Jsonb(item), event_id),
+        )
+
+    def age_archive(self, days: float) -> None:
+        """All raw items so far were recorded so many days ago: their segment was closed then, and a new one is open."""
+        self.db.execute("select ingestion.rotate_raw(interval '-1 second')")
+        self.db.execute(
+            "update ingestion.raw_segments set closed_at = closed_at - %(days)s * interval '1 day',"
+            " opened_at = opened_at - %(days)s * interval '1 day' where closed_at is not null",
+            {"days": days},
+        )
+
     def reset(self) -> None:
         """Nothing queued, nothing stored, no fault anywhere."""
         self._graph("reset", {})
@@ -206,12 +230,20 @@ class World:
                 psycopg.sql.SQL(", ").join(psycopg.sql.Identifier("public", table) for table in TABLES)
             )
         )
-        self.db.execute("truncate public.erasures, ingestion.erased_people")
+        self.db.execute("truncate public.erasures, ingestion.erased_people, ingestion.taken_proofs")
+        self.db.execute("update ingestion.sweep_state set swept_at = now(), next_at = null")
+        # Most segments are empty, and to truncate all of them takes longer.
+        self.db.execute("delete from ingestion.raw_items")
+        self.db.execute(
+            "update ingestion.raw_segments set closed_at = null, opened_at = case when closed_at is null and"
+            " opened_at is not null then now() end where opened_at is not null"
+        )
 
     def _comparable(self, table: str) -> list[dict[str, Any]]:
+        with_raw = psycopg.sql.SQL("|| jsonb_build_object('raw', t.raw)" if table == "events" else "")
         rows = self.db.execute(
-            psycopg.sql.SQL("select to_jsonb(t) - %s::text[] as row from public.{} t order by 1").format(
-                psycopg.sql.Identifier(table)
+            psycopg.sql.SQL("select (to_jsonb(t) {}) - %s::text[] as row from public.{} t order by 1").format(
+                with_raw, psycopg.sql.Identifier(table)
             ),
             (list(BOOKKEEPING),),
         ).fetchall()

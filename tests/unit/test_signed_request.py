@@ -28,6 +28,10 @@ def opened(signed: str) -> SignedRequest | None:
     return None if inside is None else read_signed(inside)
 
 
+def proof_of(inside: str) -> str:
+    return hashlib.sha256(inside.encode()).hexdigest()
+
+
 def form(signed: str) -> bytes:
     return urlencode({"signed_request": signed}).encode()
 
@@ -36,13 +40,13 @@ def test_it_is_signed_as_meta_documents_it() -> None:
     # PHP of Meta's page: hash_hmac('sha256', $payload, $secret, $raw = true), both parts with strtr('+/', '-_').
     inside = base64.urlsafe_b64encode(payload()).decode()
     signature = base64.urlsafe_b64encode(hmac.new(b"previous", inside.encode(), hashlib.sha256).digest()).decode()
-    assert opened(f"{signature}.{inside}") == SignedRequest("218471", 1291836800)
+    assert opened(f"{signature}.{inside}") == SignedRequest("218471", 1291836800, proof_of(inside))
 
 
 @given(st.sampled_from(SECRETS), st.from_regex(r"\A[0-9]{1,20}\Z"), st.integers(0, 4_102_444_800) | st.none())
 def test_what_any_of_the_secrets_signed_is_read(secret: str, user_id: str, issued_at: int | None) -> None:
     signed = sign_request(payload(user_id=user_id, issued_at=issued_at), secret)
-    assert opened(signed) == SignedRequest(user_id, issued_at)
+    assert opened(signed) == SignedRequest(user_id, issued_at, proof_of(signed.partition(".")[2]))
 
 
 @given(st.integers(0, 2**63))

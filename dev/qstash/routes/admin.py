@@ -53,9 +53,15 @@ async def state(request: Request) -> Response:
     return JSONResponse(service_of(request).engine.state())
 
 
+async def hasten(request: Request) -> Response:
+    """`POST /__dev/hasten`: ends the delays that publishers asked for (`Config.keep_delays`)."""
+    return JSONResponse({"hastened": service_of(request).engine.hasten()})
+
+
 routes = [
     Route("/__dev/faults", _local(set_faults), methods=["POST"]),
     Route("/__dev/faults", _local(get_faults), methods=["GET"]),
     Route("/__dev/reset", _local(reset), methods=["POST"]),
     Route("/__dev/state", _local(state), methods=["GET"]),
+    Route("/__dev/hasten", _local(hasten), methods=["POST"]),
 ]
