@@ -6,7 +6,8 @@ from typing import cast, get_args
 
 import click
 
-from cli.accounts.check import CALL_TIMEOUT_S, check_all
+from cli.accounts.check import CALL_TIMEOUT_S, AccountFinding, check_all
+from cli.accounts.subscription import subscribe_all
 from cli.examples import examples
 from cli.project import on_project
 from cli.retries import or_exit
@@ -24,13 +25,18 @@ from lib.errors.exceptions import BadConfiguration
 REFRESH_WITHIN_S = 600.0
 INSTAGRAM_LIFE_DAYS = 60
 """The life of a token of Instagram Login (Meta, "Long-lived access tokens")."""
+NO_ACCOUNTS = "No accounts. `python -m cli accounts add` adds one."
+LEFT_OUT = (
+    "Meta leaves out a field that the app itself is not subscribed to: tick it in the App Dashboard (Instagram > API "
+    "setup with Instagram login > Configure webhooks), then run this command again."
+)
 
 HEADINGS = ("ACCOUNT", "OTHER ID", "USERNAME", "LOG-IN", "STATE", "TOKEN")
 
 
-@click.group(epilog=examples("accounts list", "accounts add"))
+@click.group(epilog=examples("accounts list", "accounts add", "accounts subscribe"))
 def accounts() -> None:
-    """Manage the Instagram accounts and their tokens, in the local stack or the hosted project that .env names.
+    """Manage the Instagram accounts, in the local stack or the hosted project that .env names.
 
     Tokens are stored encrypted with TOKEN_ENCRYPTION_KEY, which must be the deployment's own key. A token is never
     shown.
@@ -97,7 +103,7 @@ def list_(config: StackConfig) -> None:
 
     listed = on_project(config, list_accounts)
     if not listed:
-        click.echo("No accounts. `python -m cli accounts add` adds one.")
+        click.echo(NO_ACCOUNTS)
         return
     _show([HEADINGS, *map(_row, listed)])
 
@@ -133,9 +139,32 @@ def check(config: StackConfig) -> None:
     status is 1 if an account needs a person.
     """
     findings = on_project(config, check_all, calls_meta=True)
-    _show([(finding.account_id, "BAD" if finding.is_bad else "ok", finding.text) for finding in findings])
+    _show_findings(findings)
     if not findings:
-        click.echo("No accounts. `python -m cli accounts add` adds one.")
+        click.echo(NO_ACCOUNTS)
+    sys.exit(1 if any(finding.is_bad for finding in findings) else 0)
+
+
+@accounts.command(epilog=examples("accounts subscribe", "accounts subscribe --account 17841400000000001"))
+@click.option("--account", default=None, help="The id of one account. Default: every account that has a token.")
+@stack_options
+def subscribe(config: StackConfig, account: str | None) -> None:
+    """Subscribe the accounts to the webhook fields that this project reads.
+
+    First subscribe the app to the fields, in the App Dashboard. An account keeps the other fields that it has. A field
+    that Meta does not take is left out. The command then asks Meta for the fields of the account, and shows them. You
+    may run the command again at any time. The exit status is 1 if a field is missing without which something is lost.
+    """
+    findings = on_project(config, lambda services: subscribe_all(services, account), calls_meta=True)
+    if account and not findings:
+        raise click.ClickException(
+            f"No account {account} has a token. `python -m cli accounts list` shows the accounts."
+        )
+    if not findings:
+        click.echo(NO_ACCOUNTS)
+    _show_findings(findings)
+    if any(finding.left_out for finding in findings):
+        click.echo(LEFT_OUT)
     sys.exit(1 if any(finding.is_bad for finding in findings) else 0)
 
 
@@ -154,6 +183,10 @@ def refresh(config: StackConfig) -> None:
     _show([(failure.account_id, "FAILED", failure.code) for failure in report.failed])
     _show([(expiring.account_id, "EXPIRES", f"{expiring.days_left} d left") for expiring in report.expiring])
     sys.exit(1 if report.failed else 0)
+
+
+def _show_findings(findings: Sequence[AccountFinding]) -> None:
+    _show([(finding.account_id, "BAD" if finding.is_bad else "ok", finding.text) for finding in findings])
 
 
 def _show(rows: Sequence[Sequence[str]]) -> None:
