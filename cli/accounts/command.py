@@ -6,25 +6,22 @@ from typing import cast, get_args
 
 import click
 
-from cli.accounts.check import CALL_TIMEOUT_S, AccountFinding, check_all
+from cli.accounts.check import AccountFinding, check_all
+from cli.accounts.new_token import INSTAGRAM_LIFE_DAYS, add_account
 from cli.accounts.subscription import subscribe_all
 from cli.examples import examples
 from cli.project import on_project
 from cli.retries import or_exit
 from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
-from lib.accounts.access import Account, account_of, credentials
+from lib.accounts.access import Account
 from lib.accounts.refresh import Refresher, Report
 from lib.accounts.store import ListedAccount
-from lib.accounts.tokens import seal
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.core.settings import LoginFlavour
-from lib.errors.exceptions import BadConfiguration
 
 REFRESH_WITHIN_S = 600.0
-INSTAGRAM_LIFE_DAYS = 60
-"""The life of a token of Instagram Login (Meta, "Long-lived access tokens")."""
 NO_ACCOUNTS = "No accounts. `python -m cli accounts add` adds one."
 LEFT_OUT = (
     "Meta leaves out a field that the app itself is not subscribed to: tick it in the App Dashboard (Instagram > API "
@@ -53,7 +50,8 @@ def accounts() -> None:
 @click.option(
     "--expires-in-days",
     type=click.IntRange(1, 10_000),
-    help=f"The days until the token expires. Default: {INSTAGRAM_LIFE_DAYS}; a Page token does not expire.",
+    help="The days until the token expires, if you know. Default: what a refresh says, or else "
+    f"{INSTAGRAM_LIFE_DAYS}; a Page token does not expire.",
 )
 @stack_options
 def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_in_days: int | None) -> None:
@@ -61,36 +59,21 @@ def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_
 
     Meta says whose token it is. The command asks for the token, or reads it from the standard input. The token is not
     an argument, because an argument stays in the shell's history.
+
+    Meta names the life of a token only when it refreshes the token, and it refreshes none that is younger than a day.
+    So the command tries a refresh, and says if the life is assumed.
     """
     token = (sys.stdin.readline() if token_stdin else click.prompt("Access token", hide_input=True)).strip()
     if not token:
         raise click.UsageError("The token is empty.")
 
-    async def add_account(services: Container) -> Account:
-        return await _add(services, token, cast("LoginFlavour | None", flavour), expires_in_days)
+    async def add_to(services: Container) -> tuple[Account, str]:
+        return await add_account(services, token, cast("LoginFlavour | None", flavour), expires_in_days)
 
-    account = on_project(config, add_account, calls_meta=True)
+    account, about_life = on_project(config, add_to, calls_meta=True)
     click.echo(f"Added {account.account_id} ({account.username or 'no username'}, {account.login_flavour}), ", nl=False)
     click.echo(f"known in some payloads as {account.app_scoped_id}.")
-
-
-async def _add(services: Container, token: str, flavour: LoginFlavour | None, life_days: int | None) -> Account:
-    settings = services.settings
-    flavour = flavour or settings.instagram_login_flavour
-    anonymous = credentials("", token, flavour, settings)  # whose token it is, the answer says
-    me = await or_exit(lambda: services.graph.me(anonymous, CALL_TIMEOUT_S), "Meta did not say whose token it is")
-    account = account_of(me, flavour)
-    if account is None:
-        raise click.ClickException("The token is for no professional Instagram account, or for a Page without one.")
-    try:
-        ciphertext = seal(token, account_id=account.account_id, keys=settings.token_encryption_keys)
-    except BadConfiguration as error:
-        raise click.ClickException(str(error)) from None
-    days = life_days or (INSTAGRAM_LIFE_DAYS if flavour == "instagram" else None)
-    await or_exit(
-        lambda: services.accounts.save(account, ciphertext=ciphertext, life_days=days), "The token was not stored"
-    )
-    return account
+    click.echo(about_life)
 
 
 @accounts.command("list", epilog=examples("accounts list"))
