@@ -7,7 +7,7 @@ from dev.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS = {
     "accounts": LazyCommand(
-        "cli.accounts.command", "accounts", "Add, list, check and refresh the Instagram accounts and their tokens."
+        "cli.accounts.command", "accounts", "Add, list, check, refresh and subscribe the Instagram accounts."
     ),
     "dead-letters": LazyCommand(
         "cli.dead_letters.command", "dead_letters", "List, show, retry and discard what QStash gave up on."

@@ -17,11 +17,15 @@ NEAR_EXPIRY_DAYS = 10
 
 @dataclass(frozen=True, slots=True)
 class AccountFinding:
-    """The result for one account. `is_bad` says that a person has to act."""
+    """The result for one account. `is_bad` says that a person has to act.
+
+    `left_out`: Meta took webhook fields of a subscription, and does not list them.
+    """
 
     account_id: str
     is_bad: bool
     text: str
+    left_out: bool = False
 
 
 async def check_all(services: Container) -> list[AccountFinding]:

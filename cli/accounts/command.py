@@ -6,31 +6,34 @@ from typing import cast, get_args
 
 import click
 
-from cli.accounts.check import CALL_TIMEOUT_S, check_all
+from cli.accounts.check import AccountFinding, check_all
+from cli.accounts.new_token import INSTAGRAM_LIFE_DAYS, add_account
+from cli.accounts.subscription import subscribe_all
 from cli.examples import examples
 from cli.project import on_project
 from cli.retries import or_exit
 from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
-from lib.accounts.access import Account, account_of, credentials
+from lib.accounts.access import Account
 from lib.accounts.refresh import Refresher, Report
 from lib.accounts.store import ListedAccount
-from lib.accounts.tokens import seal
 from lib.container import Container
 from lib.core.deadline import Deadline
 from lib.core.settings import LoginFlavour
-from lib.errors.exceptions import BadConfiguration
 
 REFRESH_WITHIN_S = 600.0
-INSTAGRAM_LIFE_DAYS = 60
-"""The life of a token of Instagram Login (Meta, "Long-lived access tokens")."""
+NO_ACCOUNTS = "No accounts. `python -m cli accounts add` adds one."
+LEFT_OUT = (
+    "Meta leaves out a field that the app itself is not subscribed to: tick it in the App Dashboard (Instagram > API "
+    "setup with Instagram login > Configure webhooks), then run this command again."
+)
 
 HEADINGS = ("ACCOUNT", "OTHER ID", "USERNAME", "LOG-IN", "STATE", "TOKEN")
 
 
-@click.group(epilog=examples("accounts list", "accounts add"))
+@click.group(epilog=examples("accounts list", "accounts add", "accounts subscribe"))
 def accounts() -> None:
-    """Manage the Instagram accounts and their tokens, in the local stack or the hosted project that .env names.
+    """Manage the Instagram accounts, in the local stack or the hosted project that .env names.
 
     Tokens are stored encrypted with TOKEN_ENCRYPTION_KEY, which must be the deployment's own key. A token is never
     shown.
@@ -47,7 +50,8 @@ def accounts() -> None:
 @click.option(
     "--expires-in-days",
     type=click.IntRange(1, 10_000),
-    help=f"The days until the token expires. Default: {INSTAGRAM_LIFE_DAYS}; a Page token does not expire.",
+    help="The days until the token expires, if you know. Default: what a refresh says, or else "
+    f"{INSTAGRAM_LIFE_DAYS}; a Page token does not expire.",
 )
 @stack_options
 def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_in_days: int | None) -> None:
@@ -55,36 +59,21 @@ def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_
 
     Meta says whose token it is. The command asks for the token, or reads it from the standard input. The token is not
     an argument, because an argument stays in the shell's history.
+
+    Meta names the life of a token only when it refreshes the token, and it refreshes none that is younger than a day.
+    So the command tries a refresh, and says if the life is assumed.
     """
     token = (sys.stdin.readline() if token_stdin else click.prompt("Access token", hide_input=True)).strip()
     if not token:
         raise click.UsageError("The token is empty.")
 
-    async def add_account(services: Container) -> Account:
-        return await _add(services, token, cast("LoginFlavour | None", flavour), expires_in_days)
+    async def add_to(services: Container) -> tuple[Account, str]:
+        return await add_account(services, token, cast("LoginFlavour | None", flavour), expires_in_days)
 
-    account = on_project(config, add_account, calls_meta=True)
+    account, about_life = on_project(config, add_to, calls_meta=True)
     click.echo(f"Added {account.account_id} ({account.username or 'no username'}, {account.login_flavour}), ", nl=False)
     click.echo(f"known in some payloads as {account.app_scoped_id}.")
-
-
-async def _add(services: Container, token: str, flavour: LoginFlavour | None, life_days: int | None) -> Account:
-    settings = services.settings
-    flavour = flavour or settings.instagram_login_flavour
-    anonymous = credentials("", token, flavour, settings)  # whose token it is, the answer says
-    me = await or_exit(lambda: services.graph.me(anonymous, CALL_TIMEOUT_S), "Meta did not say whose token it is")
-    account = account_of(me, flavour)
-    if account is None:
-        raise click.ClickException("The token is for no professional Instagram account, or for a Page without one.")
-    try:
-        ciphertext = seal(token, account_id=account.account_id, keys=settings.token_encryption_keys)
-    except BadConfiguration as error:
-        raise click.ClickException(str(error)) from None
-    days = life_days or (INSTAGRAM_LIFE_DAYS if flavour == "instagram" else None)
-    await or_exit(
-        lambda: services.accounts.save(account, ciphertext=ciphertext, life_days=days), "The token was not stored"
-    )
-    return account
+    click.echo(about_life)
 
 
 @accounts.command("list", epilog=examples("accounts list"))
@@ -97,7 +86,7 @@ def list_(config: StackConfig) -> None:
 
     listed = on_project(config, list_accounts)
     if not listed:
-        click.echo("No accounts. `python -m cli accounts add` adds one.")
+        click.echo(NO_ACCOUNTS)
         return
     _show([HEADINGS, *map(_row, listed)])
 
@@ -133,9 +122,32 @@ def check(config: StackConfig) -> None:
     status is 1 if an account needs a person.
     """
     findings = on_project(config, check_all, calls_meta=True)
-    _show([(finding.account_id, "BAD" if finding.is_bad else "ok", finding.text) for finding in findings])
+    _show_findings(findings)
     if not findings:
-        click.echo("No accounts. `python -m cli accounts add` adds one.")
+        click.echo(NO_ACCOUNTS)
+    sys.exit(1 if any(finding.is_bad for finding in findings) else 0)
+
+
+@accounts.command(epilog=examples("accounts subscribe", "accounts subscribe --account 17841400000000001"))
+@click.option("--account", default=None, help="The id of one account. Default: every account that has a token.")
+@stack_options
+def subscribe(config: StackConfig, account: str | None) -> None:
+    """Subscribe the accounts to the webhook fields that this project reads.
+
+    First subscribe the app to the fields, in the App Dashboard. An account keeps the other fields that it has. A field
+    that Meta does not take is left out. The command then asks Meta for the fields of the account, and shows them. You
+    may run the command again at any time. The exit status is 1 if a field is missing without which something is lost.
+    """
+    findings = on_project(config, lambda services: subscribe_all(services, account), calls_meta=True)
+    if account and not findings:
+        raise click.ClickException(
+            f"No account {account} has a token. `python -m cli accounts list` shows the accounts."
+        )
+    if not findings:
+        click.echo(NO_ACCOUNTS)
+    _show_findings(findings)
+    if any(finding.left_out for finding in findings):
+        click.echo(LEFT_OUT)
     sys.exit(1 if any(finding.is_bad for finding in findings) else 0)
 
 
@@ -154,6 +166,10 @@ def refresh(config: StackConfig) -> None:
     _show([(failure.account_id, "FAILED", failure.code) for failure in report.failed])
     _show([(expiring.account_id, "EXPIRES", f"{expiring.days_left} d left") for expiring in report.expiring])
     sys.exit(1 if report.failed else 0)
+
+
+def _show_findings(findings: Sequence[AccountFinding]) -> None:
+    _show([(finding.account_id, "BAD" if finding.is_bad else "ok", finding.text) for finding in findings])
 
 
 def _show(rows: Sequence[Sequence[str]]) -> None:

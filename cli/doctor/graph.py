@@ -3,20 +3,21 @@
 The checks change nothing at Meta.
 """
 
+from collections.abc import Sequence
+
 import click
 
 from cli.accounts.check import ALL_TOKENS, CALL_TIMEOUT_S, check_all
 from cli.doctor.case import Case
 from cli.doctor.finding import Finding, fail, ok, warn
 from cli.retries import with_retries
-from lib.accounts.access import account_of, credentials, usable_credentials
+from lib.accounts.access import account_of, credentials, env_token_for, usable_credentials
 from lib.core.env_vars import WHERE
+from lib.core.settings import LoginFlavour
 from lib.errors.classify import classify
 from lib.errors.exceptions import GraphError
 from lib.graph.transport import Call, Credentials, GraphTransport
-
-RECOMMENDED = ("messages", "message_echoes", "message_reactions", "messaging_postbacks", "messaging_seen", "comments")
-"""The fields that docs/deploy.md subscribes to, without those that few accounts have."""
+from lib.graph.webhook_fields import EXPECTED, NEEDED, WANTED
 
 NEW_TOKEN = (
     "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token; set INSTAGRAM_ACCESS_TOKEN, or "
@@ -96,48 +97,69 @@ async def accounts(case: Case) -> Finding:
             cause="A token is dead, expires soon or cannot be decrypted, or Meta stopped the account.",
             fix="Add a new token: `python -m cli accounts add`. TOKEN_ENCRYPTION_KEY must be the deployment's own key.",
         )
-    return ok(summary or "no account has a stored token")
+    listed = await case.services.accounts.listed()
+    if half_known := [account.account_id for account in listed if account.app_scoped_id is None]:
+        return warn(
+            f"{summary}; the other id of {', '.join(half_known)} is not known",
+            cause="Meta names an account by two ids. What comes under an id that is not known is not taken for ours.",
+            fix="Add the account again: `python -m cli accounts add`.",
+        )
+    summary = summary or "no account has a stored token"
+    if _env_account_has_no_row(case, [account.account_id for account in listed]):
+        summary += "; the account of INSTAGRAM_ACCESS_TOKEN is not in `accounts` yet, so only one of its ids is known"
+    return ok(summary)
+
+
+def _env_account_has_no_row(case: Case, listed_ids: Sequence[str]) -> bool:
+    env_account = env_token_for(case.settings)
+    if env_account is None:
+        return False
+    # Without INSTAGRAM_ACCOUNT_ID the token is for whichever account is listed.
+    return env_account not in listed_ids if env_account else not listed_ids
 
 
 async def subscriptions(case: Case) -> Finding:
-    """Each account with a token is subscribed to the fields that we read."""
-    missing: dict[str, list[str]] = {}
+    """Each account with a token is subscribed to the fields that Meta gives to every account."""
     accesses = usable_credentials(await case.services.accounts.tokens(limit=ALL_TOKENS), case.settings)
+    missing: dict[str, list[str]] = {}
+    curls: dict[LoginFlavour, str] = {}
     for creds in accesses:
         try:
-            fields = await _fields(case, creds)
+            fields = await _subscribed_fields(case, creds)
         except Exception as error:
             return _refused(error, f"to say the subscriptions of {_name(creds)}")
-        # A Page has Messenger's names for the fields. Only `messages` has the same name there.
-        wanted = RECOMMENDED if creds.flavour == "instagram" else RECOMMENDED[:1]
-        if lacking := [name for name in wanted if name not in fields]:
+        if lacking := [name for name in EXPECTED[creds.flavour] if name not in fields]:
             missing[_name(creds)] = lacking
+            curls[creds.flavour] = _curl(case, creds.flavour)
     if not accesses:
         return ok("there is no account with a token")
     if not missing:
-        return ok(f"{len(accesses)} subscribed to {', '.join(RECOMMENDED)}")
-    finding = warn if all("messages" not in lacking for lacking in missing.values()) else fail
+        expected = [", ".join(EXPECTED[flavour]) for flavour in dict.fromkeys(creds.flavour for creds in accesses)]
+        return ok(f"{len(accesses)} subscribed to {'; '.join(expected)}")
+    finding = warn if all(NEEDED not in lacking for lacking in missing.values()) else fail
     return finding(
         "; ".join(f"{account_id} lacks {', '.join(lacking)}" for account_id, lacking in missing.items()),
         cause="The account is not subscribed to these fields, so Meta sends no webhooks for them.",
-        fix=f'curl -X POST "{case.settings.graph_instagram_url}/{case.settings.graph_api_version}/me/subscribed_apps'
-        f'?subscribed_fields={",".join(RECOMMENDED)}" -H "Authorization: Bearer $TOKEN"',
+        fix="`python -m cli accounts subscribe`, which leaves out what Meta does not take. By hand: "
+        + " ".join(curls.values()),
+    )
+
+
+async def _subscribed_fields(case: Case, creds: Credentials) -> list[str]:
+    return await with_retries(lambda: case.services.graph.subscribed_fields(creds, CALL_TIMEOUT_S))
+
+
+def _curl(case: Case, flavour: LoginFlavour) -> str:
+    settings = case.settings
+    host = settings.graph_instagram_url if flavour == "instagram" else settings.graph_facebook_url
+    return (
+        f'curl -X POST "{host}/{settings.graph_api_version}/me/subscribed_apps'
+        f'?subscribed_fields={",".join(WANTED[flavour])}" -H "Authorization: Bearer $TOKEN"'
     )
 
 
 def _name(creds: Credentials) -> str:
     return creds.account_id or "the account of INSTAGRAM_ACCESS_TOKEN"
-
-
-async def _fields(case: Case, creds: Credentials) -> set[str]:
-    """Returns the fields that the app of this token is subscribed to (Meta, "Subscribed apps")."""
-    response = await with_retries(lambda: _call(case, creds, "subscribed_apps", {}))
-    apps = response.get("data")
-    fields: set[str] = set()
-    for app in apps if isinstance(apps, list) else []:
-        if isinstance(app, dict) and isinstance(app.get("subscribed_fields"), list):
-            fields.update(map(str, app["subscribed_fields"]))
-    return fields
 
 
 async def _call(case: Case, creds: Credentials, edge: str, query: dict[str, str]) -> dict[str, object]:

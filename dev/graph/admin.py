@@ -18,7 +18,7 @@ from dev.graph.answers import json_answer
 from dev.graph.config import EchoMode
 from dev.graph.echoes import Echoes
 from dev.graph.faults import ENDPOINTS, EVERY, EVERYBODY, REFUSES, Fault, Faults, Setting
-from dev.graph.world import Account, World
+from dev.graph.world import REFRESHED_TOKEN_LIFE_S, Account, World
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class Standin:
 
 
 def routes(standin: Standin) -> list[Route]:
-    """`POST faults, echo, profiles, comments, accounts, reset` and `GET sent, calls`."""
+    """`POST faults, echo, profiles, comments, fields, accounts, reset` and `GET sent, calls`."""
     return [_Admin(standin).route(method, name) for method, name in _ROUTES]
 
 
@@ -42,6 +42,7 @@ _ROUTES = (
     ("POST", "echo"),
     ("POST", "profiles"),
     ("POST", "comments"),
+    ("POST", "fields"),
     ("POST", "accounts"),
     ("POST", "reset"),
     ("GET", "sent"),
@@ -109,9 +110,23 @@ class _Admin:
         self._standin.world.commenters[str(body["id"])] = str(body["from"])
         return {"comments": len(self._standin.world.commenters)}
 
+    async def fields(self, body: dict[str, list[str]]) -> object:
+        """`{"unknown": ["message_edit"], "forbidden": [], "unticked": []}`, or a part of it: webhook fields.
+
+        Meta does not know them, the tokens have no permission for them, or the app is not subscribed to them.
+        """
+        world = self._standin.world
+        world.unknown_fields = frozenset(body.get("unknown", []))
+        world.forbidden_fields = frozenset(body.get("forbidden", []))
+        world.unticked_fields = frozenset(body.get("unticked", []))
+        return {"ok": True}
+
     async def accounts(self, body: dict[str, object]) -> object:
-        """`{"token": "…", "account_id": "1784"}`: adds a token that is bound to its account."""
-        account = Account(str(body["account_id"]))
+        """`{"token": "…", "account_id": "1784", "life_s": 3600}`: adds a token that is bound to its account.
+
+        `life_s`, the life that a refresh of the token gives, is optional.
+        """
+        account = Account(str(body["account_id"]), life_s=_whole(body.get("life_s", REFRESHED_TOKEN_LIFE_S)))
         self._standin.world.accounts[str(body["token"])] = account
         return {"id": account.app_scoped_id, "user_id": account.user_id, "username": account.username}
 
@@ -142,5 +157,5 @@ class _Admin:
 
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError("times, latency_ms and delay_ms are whole numbers, not negative")
+        raise ValueError("times, latency_ms, delay_ms and life_s are whole numbers, not negative")
     return value

@@ -1,6 +1,6 @@
 """The stand-in as an ASGI application: routes Meta's paths, records each call, acts on its fault, answers.
 
-One server plays both hosts, graph.instagram.com and graph.facebook.com.
+One server plays both hosts: graph.instagram.com at the root, and graph.facebook.com below `/facebook`.
 """
 
 import asyncio
@@ -53,23 +53,24 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
     def route(path: str, name: str, node: Node, *methods: str) -> Route:
         return Route(path, _endpoint(standin, name, node), methods=list(methods) or ["GET"])
 
+    def host_routes(prefix: str) -> list[Route]:
+        node_path = f"{prefix}/{{version}}/{{node_id}}"
+        subscribing = ("GET", "POST", "DELETE")
+        return [
+            route(f"{prefix}/{{version}}/me", "me", nodes.me),
+            route(node_path, "profile", nodes.node),
+            route(f"{node_path}/messages", "send", nodes.send, "POST"),
+            route(f"{node_path}/conversations", "conversations", nodes.conversations),
+            route(f"{node_path}/subscribed_apps", "subscribed_apps", nodes.subscribed_apps, *subscribing),
+        ]
+
     return Starlette(
         lifespan=lifespan,
         routes=[
             *admin.routes(standin),
+            *host_routes(nodes.FACEBOOK),
             route("/refresh_access_token", "refresh", nodes.refresh),
-            route("/{version}/me", "me", nodes.me),
-            route("/{version}/{node_id}", "profile", nodes.node),
-            route("/{version}/{node_id}/messages", "send", nodes.send, "POST"),
-            route("/{version}/{node_id}/conversations", "conversations", nodes.conversations),
-            route(
-                "/{version}/{node_id}/subscribed_apps",
-                "subscribed_apps",
-                nodes.subscribed_apps,
-                "GET",
-                "POST",
-                "DELETE",
-            ),
+            *host_routes(""),
             Route("/{path:path}", _unknown_path),
         ],
     )
@@ -147,7 +148,8 @@ def _record(name: str, request: Request, fault: Fault, *, is_kept: bool) -> dict
         "at_ms": time.time_ns() // 1_000_000,
         "endpoint": name,
         "method": request.method,
-        "path": request.url.path,
+        "host": nodes.host_of(request),
+        "path": request.url.path.removeprefix(nodes.FACEBOOK),
         "fields": request.query_params.get("fields"),
         "appsecret_proof": "appsecret_proof" in request.query_params,
         "fault": fault,

@@ -5,9 +5,12 @@ import click
 _HELP = """A stand-in for Instagram's Graph API, with the echo webhook that a real send causes.
 
 Tokens that begin with `local-` are good. A token that ends in an account's id is that account's alone. Tokens
-that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile, except for ids that end in
-000230 (no consent), 009010 or 2534014 (no such person), 2534022 (outside the 24 hours), 000551 (not
-receiving messages).
+that begin with `local-young-` or `local-short-` are not refreshed, as those that are younger than a day or live
+for an hour. Tokens that begin with `EXPIRED` are expired. Everybody with a numeric id has a profile, except for
+ids that end in 000230 (no consent), 009010 or 2534014 (no such person), 2534022 (outside the 24 hours), 000551
+(not receiving messages).
+
+The paths of graph.facebook.com are below /facebook.
 
 Set faults while it runs: POST /__dev/faults {"endpoint": "send", "fault": "cut_after_accept",
 "times": 1}. A refusal with "accepts": true is of a message that was sent all the same. GET /__dev/sent lists

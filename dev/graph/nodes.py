@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -15,7 +16,10 @@ from dev.graph.echoes import Echoes
 from dev.graph.mids import conversation_id
 from dev.graph.refusals import RefusedError, invalid_parameter, no_such_object
 from dev.graph.sends import Recipient, accept, addressee
-from dev.graph.world import DEFAULT_SUBSCRIPTION, REFRESHED_TOKEN_LIFE_S, Account, SentMessage, World, proof_is_good
+from dev.graph.world import DEFAULT_SUBSCRIPTIONS, Account, Host, SentMessage, World, proof_is_good
+
+FACEBOOK = "/facebook"
+"""The paths of graph.facebook.com are below this one, and those of graph.instagram.com at the root."""
 
 FOLLOWER_FIELDS = frozenset(
     {"follower_count", "is_user_follow_business", "is_business_follow_user", "is_verified_user"}
@@ -41,12 +45,27 @@ class Visit:
         return str(self.request.path_params.get("node_id", "me"))
 
     @property
+    def host(self) -> Host:
+        return host_of(self.request)
+
+    def parameter(self, name: str) -> str:
+        """Returns a parameter of the query or of a form, or ""."""
+        is_form = self.request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        form = dict(parse_qsl(self.body.decode(errors="replace"))) if is_form else {}
+        return self.request.query_params.get(name) or form.get(name, "")
+
+    @property
     def fields(self) -> list[str]:
         return top_level_fields(self.request.query_params.get("fields", ""))
 
 
 Answer: TypeAlias = Mapping[str, object]
 Node: TypeAlias = Callable[[Visit], Awaitable[Answer]]
+
+
+def host_of(request: Request) -> Host:
+    """Returns which of Meta's two hosts is asked."""
+    return "facebook" if request.url.path.startswith(f"{FACEBOOK}/") else "instagram"
 
 
 def visit(world: World, echoes: Echoes, request: Request, body: bytes) -> Visit:
@@ -141,21 +160,33 @@ async def refresh(visit: Visit) -> Answer:
     return {
         "access_token": visit.world.refreshed(visit.token),
         "token_type": "bearer",
-        "expires_in": REFRESHED_TOKEN_LIFE_S,
+        "expires_in": visit.account.life_s,
         "permissions": "instagram_business_basic,instagram_business_manage_messages",
     }
 
 
 async def subscribed_apps(visit: Visit) -> Answer:
-    """The app's own subscription. An account has it from the start, until a test changes it."""
-    account_id = visit.world.acting(visit.account, visit.node_id).user_id
+    """The app's own subscription. An account has it from the start, until a test changes it.
+
+    A POST replaces the whole list, and one name that the host does not take refuses the whole list.
+    """
+    # A Page's own id is the `id` in the answer of `me`.
+    is_page = visit.host == "facebook" and visit.node_id == visit.account.app_scoped_id
+    account_id = visit.world.acting(visit.account, "me" if is_page else visit.node_id).user_id
     subscriptions = visit.world.subscriptions
     if visit.request.method == "GET":
-        fields = subscriptions.get(account_id, DEFAULT_SUBSCRIPTION)
+        fields = subscriptions.get(account_id, DEFAULT_SUBSCRIPTIONS[visit.host])
         return {"data": [{"id": "1000000000000001", "subscribed_fields": list(fields)}] if fields else []}
-    fields_given = visit.request.query_params.get("subscribed_fields", "") if visit.request.method == "POST" else ""
-    subscriptions[account_id] = tuple(filter(None, fields_given.split(",")))
+    subscriptions[account_id] = _fields_to_subscribe(visit) if visit.request.method == "POST" else ()
     return {"success": True}
+
+
+def _fields_to_subscribe(visit: Visit) -> tuple[str, ...]:
+    """Returns the names in the query or in a form. A JSON body is not read: some have seen Meta refuse it."""
+    names = [name.strip() for name in visit.parameter("subscribed_fields").split(",")]
+    if names == [""]:
+        raise RefusedError(invalid_parameter("The parameter subscribed_fields is required"))
+    return visit.world.fields_subscribed(visit.host, names)
 
 
 def top_level_fields(fields: str) -> list[str]:

@@ -6,7 +6,7 @@ not publish every HTTP status. The status is 400 where none was seen.
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.responses import Response
@@ -60,6 +60,15 @@ def invalid_parameter(message: str) -> Refusal:
     return Refusal(100, f"(#100) {message}")
 
 
+def unknown_item(parameter: str, place: int, choices: Sequence[str]) -> Refusal:
+    return invalid_parameter(f"Param {parameter}[{place}] must be one of {{{', '.join(choices)}}}")
+
+
+def field_without_permission(name: str) -> Refusal:
+    message = f"(#200) To subscribe to the {name} field, one of these permissions is needed: a_permission"
+    return Refusal(200, message, status=403)
+
+
 def no_such_object(node_id: str) -> Refusal:
     return Refusal(
         100,
@@ -98,6 +107,8 @@ RATE_LIMIT_THREAD = Refusal(
     status=403,
     headers={"X-Business-Use-Case-Usage": _business_usage(1)},
 )
+NOT_REFRESHED = invalid_parameter("The access token can not be refreshed")
+"""Meta documents when it refuses a refresh, and not the numbers: these are assumed."""
 SPAM_SUSPECTED = Refusal(20, "Application cannot send this message now", subcode=1772107)
 REFUSED_PARAMETER = invalid_parameter("Invalid parameter")
 OUTSIDE_WINDOW = Refusal(

@@ -3,23 +3,56 @@
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from dev.graph import refusals
 from dev.graph.config import LOCAL_TOKEN_PREFIX, GraphConfig
 from dev.graph.refusals import RefusedError
 
+Host: TypeAlias = Literal["instagram", "facebook"]
+
 REFRESHED_TOKEN_LIFE_S = 60 * 24 * 3600
 
-DEFAULT_SUBSCRIPTION = (
-    "messages",
-    "message_echoes",
-    "message_reactions",
-    "messaging_postbacks",
-    "messaging_seen",
-    "comments",
-)
+FIELDS: Mapping[Host, tuple[str, ...]] = {
+    "instagram": (
+        "messages",
+        "message_edit",
+        "message_reactions",
+        "messaging_handover",
+        "messaging_optins",
+        "messaging_postbacks",
+        "messaging_referral",
+        "messaging_seen",
+        "standby",
+        "comments",
+        "live_comments",
+        "mentions",
+        "story_insights",
+    ),
+    "facebook": (
+        "messages",
+        "message_echoes",
+        "message_reactions",
+        "message_reads",
+        "messaging_handovers",
+        "messaging_postbacks",
+        "messaging_referrals",
+        "standby",
+    ),
+}
+"""The webhook fields that each host takes. An Instagram account has no `message_echoes`, and a Page no `comments`."""
 
+DEFAULT_SUBSCRIPTIONS: Mapping[Host, tuple[str, ...]] = {
+    "instagram": ("messages", "message_reactions", "messaging_postbacks", "messaging_seen", "comments"),
+    "facebook": ("messages", "message_reactions", "messaging_postbacks", "message_reads"),
+}
+
+NOT_REFRESHED = ("young", "short")
+"""The kinds of token that Meta does not refresh: one younger than a day, and one that lives for an hour."""
+
+_NOT_REFRESHED = re.compile(rf"{re.escape(LOCAL_TOKEN_PREFIX)}(?:{'|'.join(NOT_REFRESHED)})-.*")
 _OWN_ACCOUNT = re.compile(rf"{re.escape(LOCAL_TOKEN_PREFIX)}.*?-?(\d{{10,}})")
 _FIRST_NAMES = ("Ada", "Björk", "Chidi", "Dana", "Émile", "Fatima", "Goran", "Hana", "Ines", "Jun")
 _LAST_NAMES = (
@@ -38,10 +71,14 @@ _LAST_NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A professional account. If it is not `bound`, its token may act as any account in a path."""
+    """A professional account. If it is not `bound`, its token may act as any account in a path.
+
+    `life_s` is the life of a refreshed token, in seconds.
+    """
 
     user_id: str
     bound: bool = True
+    life_s: int = REFRESHED_TOKEN_LIFE_S
 
     @property
     def app_scoped_id(self) -> str:
@@ -72,7 +109,11 @@ class SentMessage:
 
 @dataclass(slots=True)
 class World:
-    """Everything that can be reset. `commenters` holds the authors of comments that a test has named."""
+    """Everything that can be reset. `commenters` holds the authors of comments that a test has named.
+
+    Of the webhook fields, the hosts do not know `unknown_fields`, the tokens have no permission for
+    `forbidden_fields`, and the app itself is not subscribed to `unticked_fields`.
+    """
 
     config: GraphConfig
     accounts: dict[str, Account] = field(default_factory=dict)
@@ -80,6 +121,9 @@ class World:
     commenters: dict[str, str] = field(default_factory=dict)
     sent: list[SentMessage] = field(default_factory=list)
     subscriptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown_fields: frozenset[str] = frozenset()
+    forbidden_fields: frozenset[str] = frozenset()
+    unticked_fields: frozenset[str] = frozenset()
     _refreshes: int = 0
 
     def reset(self) -> None:
@@ -88,6 +132,21 @@ class World:
         self.commenters.clear()
         self.sent.clear()
         self.subscriptions.clear()
+        self.unknown_fields = self.forbidden_fields = self.unticked_fields = frozenset()
+
+    def fields_subscribed(self, host: Host, names: Sequence[str]) -> tuple[str, ...]:
+        """Returns the fields that an account has after it asked for `names`. Raises `RefusedError` for all of them.
+
+        Meta silently leaves out a field that the app is not subscribed to. One name that it does not know, or that the
+        token has no permission for, refuses the whole list.
+        """
+        known = [name for name in FIELDS[host] if name not in self.unknown_fields]
+        for place, name in enumerate(names):
+            if name not in known:
+                raise RefusedError(refusals.unknown_item("subscribed_fields", place, known))
+            if name in self.forbidden_fields:
+                raise RefusedError(refusals.field_without_permission(name))
+        return tuple(name for name in dict.fromkeys(names) if name not in self.unticked_fields)
 
     def account_of(self, token: str | None) -> Account:
         """Returns the token's account. Raises `RefusedError` (190) for no token, an unknown or an `EXPIRED…` one."""
@@ -115,7 +174,13 @@ class World:
         return Account(node_id)
 
     def refreshed(self, token: str) -> str:
-        """Returns a new token for the same account. The old token stays good, as with Meta."""
+        """Returns a new token for the same account. The old token stays good, as with Meta.
+
+        Raises `RefusedError` for a token that is younger than a day or lives for an hour. Meta does not publish the
+        numbers of that refusal.
+        """
+        if _NOT_REFRESHED.fullmatch(token):
+            raise RefusedError(refusals.NOT_REFRESHED)
         self._refreshes += 1
         fresh = f"{LOCAL_TOKEN_PREFIX}refreshed-{self._refreshes}"
         self.accounts[fresh] = self.account_of(token)

@@ -121,7 +121,7 @@ def graph_settings(user: Mapping[str, str], local_url: str) -> dict[str, str]:
     token = user.get("INSTAGRAM_ACCESS_TOKEN", "")
     return {
         "GRAPH_INSTAGRAM_URL": local_url,
-        "GRAPH_FACEBOOK_URL": local_url,
+        "GRAPH_FACEBOOK_URL": f"{local_url}/facebook",
         "INSTAGRAM_ACCESS_TOKEN": token if token.startswith("local-") else keys.ACCESS_TOKEN,
     }
 

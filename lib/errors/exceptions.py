@@ -11,6 +11,10 @@ from lib.errors.retry_after import delay_in, whole_number
 
 # Compiled where it is first used: every function imports this module, and few calls end in a Graph error.
 _TRACE_ID = r"[A-Za-z0-9_+/=-]{1,64}"
+_REFUSED_PLACE = r"\bParam [a-z_]{1,64}\[(\d{1,4})\]"
+_REFUSED_FIELD = r"\bTo subscribe to the ([a-z0-9_]{1,64}) field\b"
+_MESSAGE_READ = 1000
+"""So much of Meta's message is searched. Both texts stand at its beginning."""
 
 
 class BadJson(Exception):
@@ -101,7 +105,9 @@ class GraphTransportError(Exception):
 class GraphError(Exception):
     """Meta refused a call (Meta, "Handling Errors"). The error has Meta's numbers and none of its words.
 
-    `retry_after` is in seconds. Meta's support asks for `fbtrace_id`, and can use it for some days.
+    `retry_after` is in seconds. Meta's support asks for `fbtrace_id`, and can use it for some days. `refused_item` is
+    the one item of a list for which Meta refused the whole list: its place, from 0, where Meta does not know the item,
+    or the name of a webhook field that the token has no permission for.
     """
 
     def __init__(
@@ -114,10 +120,12 @@ class GraphError(Exception):
         retry_after: float | None = None,
         fbtrace_id: str | None = None,
         is_send: bool = False,
+        refused_item: int | str | None = None,
     ) -> None:
         super().__init__(f"Graph API: HTTP {status}, code {code}, subcode {subcode}, fbtrace_id {fbtrace_id}")
         self.status, self.code, self.subcode, self.is_transient = status, code, subcode, is_transient
         self.retry_after, self.fbtrace_id, self.is_send = retry_after, fbtrace_id, is_send
+        self.refused_item = refused_item
 
     @classmethod
     def from_response(
@@ -136,12 +144,27 @@ class GraphError(Exception):
         error = body.get("error") if isinstance(body, Mapping) else None
         fields: Mapping[str, object] = error if isinstance(error, Mapping) else {}
         trace_id, named = fields.get("fbtrace_id"), delay_in(headers)
+        code = whole_number(fields.get("code"))
         return cls(
             status=status,
-            code=whole_number(fields.get("code")),
+            code=code,
             subcode=whole_number(fields.get("error_subcode")),
             is_transient=fields.get("is_transient") is True,
             retry_after=regain_s if named is None else named,
             fbtrace_id=trace_id if isinstance(trace_id, str) and re.fullmatch(_TRACE_ID, trace_id) else None,
             is_send=is_send,
+            refused_item=_refused_item(code, fields.get("message")),
         )
+
+
+def _refused_item(code: int | None, message: object) -> int | str | None:
+    """Returns the item of a list that Meta's message blames, or None if it blames none."""
+    if not isinstance(message, str) or code is None:
+        return None
+    text = message[:_MESSAGE_READ]
+    if code == 100 and (place := re.search(_REFUSED_PLACE, text, re.ASCII)):
+        return int(place[1])
+    # For one field without its permission: "(#200) To subscribe to the messages field, one of these permissions is …".
+    if 200 <= code <= 299 and (name := re.search(_REFUSED_FIELD, text)):
+        return name[1]
+    return None

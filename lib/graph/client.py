@@ -1,10 +1,10 @@
-"""The calls to Instagram's Graph API: a profile, a send, a conversation, an account's own token.
+"""The calls to Instagram's Graph API: a profile, a send, a conversation, an account's own token and subscription.
 
 No send is ever repeated after it may have reached Meta. `errors.classify` says what an error means.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx
@@ -13,6 +13,7 @@ from lib.errors.exceptions import GraphError, InvalidPayload
 from lib.errors.graph_codes import refuses_fields
 from lib.graph.transport import Call, Credentials, GraphTransport, unreadable
 from lib.graph.usage import Usage
+from lib.graph.webhook_fields import fields_in
 
 MAX_CONVERSATION_MESSAGES = 20
 """Older messages have no details (Meta, "Conversations API")."""
@@ -126,7 +127,8 @@ class GraphClient:
         call = Call("GET", ("refresh_access_token",), query, versioned=False, bearer=False, changes=True)
         answer = await self._graph.call(creds, call, timeout_s=timeout_s)
         token, expires_in_s = answer.get("access_token"), answer.get("expires_in")
-        if not isinstance(token, str) or not token or not isinstance(expires_in_s, int) or expires_in_s <= 0:
+        is_life = isinstance(expires_in_s, int) and not isinstance(expires_in_s, bool) and expires_in_s > 0
+        if not isinstance(token, str) or not token or not (is_life and isinstance(expires_in_s, int)):
             raise unreadable(call)
         return token, min(expires_in_s, LONGEST_LIFE_S)
 
@@ -140,6 +142,20 @@ class GraphClient:
         page = "id,name,instagram_business_account{id,username}"
         query = {"fields": own if creds.flavour == "instagram" else page}
         return await self._graph.call(creds, Call("GET", ("me",), query), timeout_s=timeout_s)
+
+    async def subscribe(self, creds: Credentials, fields: Sequence[str], timeout_s: float) -> None:
+        """Subscribes our app to these webhook fields of the account, in place of those that it had.
+
+        Meta takes all of `fields` or none. `GraphError.refused_item` then names the one to leave out.
+        """
+        # In the query: some have seen Meta refuse a JSON body here.
+        call = Call("POST", ("me", "subscribed_apps"), {"subscribed_fields": ",".join(fields)})
+        await self._graph.call(creds, call, timeout_s=timeout_s)
+
+    async def subscribed_fields(self, creds: Credentials, timeout_s: float) -> list[str]:
+        """Returns the webhook fields that our app is subscribed to for the account. Only this answer is the truth."""
+        call = Call("GET", ("me", "subscribed_apps"))
+        return fields_in(await self._graph.call(creds, call, timeout_s=timeout_s))
 
     def usage(self, account_id: str) -> dict[str, Usage]:
         """Returns the use of each limit (`app`, `instagram`, …) that Meta last named. At 100 percent Meta throttles."""

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from cli.main import cli
 from dev.stack import keys
 from dev.stack.config import ROOT
-from lib.accounts.tokens import is_under_first_key
+from lib.accounts.tokens import is_under_first_key, unseal
 from tests.support.accounts import (
     FIRST,
     SECOND,
@@ -26,6 +26,7 @@ from tests.support.accounts import (
 )
 from tests.support.world import World
 
+DAY_S = 86_400
 NEW_KEY = base64.b64encode(b"n" * 32).decode()
 
 
@@ -69,6 +70,18 @@ def add(world: World, token: str, *options: str) -> Result:
     return run(world, "add", "--token-stdin", *options, stdin=f"{token}\n")
 
 
+def grant(world: World, token: str, *, life_s: int) -> None:
+    """A token of the first account, for which a refresh names that life."""
+    body = {"token": token, "account_id": FIRST, "life_s": life_s}
+    world.standins.post(f"{world.stack.graph_url}/__dev/accounts", json=body).raise_for_status()
+
+
+def life_of(world: World, account_id: str) -> int:
+    """The life of the stored token in seconds, from the moment that it was stored."""
+    life = "select extract(epoch from expires_at - issued_at) as life from account_tokens where account_id = %s"
+    return int(world.row(life, account_id)["life"])
+
+
 def lines(done: Result) -> list[str]:
     """What it said, without the line that names the project and the blanks that make columns."""
     return [" ".join(line.split()) for line in done.output.splitlines() if not line.startswith("Project: ")]
@@ -78,11 +91,13 @@ def test_an_added_account_is_named_by_meta_and_sends(world: World) -> None:
     world.rule(trigger="keyword", pattern="price", reply_text="20.")
     done = add(world, token_of(FIRST))
     assert done.exit_code == 0, done.output
-    assert lines(done) == [f"Added {FIRST} (shop.0011, instagram), known in some payloads as {other_id(FIRST)}."]
+    assert lines(done) == [
+        f"Added {FIRST} (shop.0011, instagram), known in some payloads as {other_id(FIRST)}.",
+        "Meta refreshed the token, and it lives for 60 days.",
+    ]
     world.deliver(message_to(other_id(FIRST), "price"))
     assert callers(world, "send") == [FIRST]
-    row = world.row("select extract(epoch from expires_at - issued_at) / 86400 as days from account_tokens")
-    assert row["days"] == 60
+    assert life_of(world, FIRST) == 60 * DAY_S
 
 
 def test_the_token_is_asked_for_and_not_shown_while_it_is_typed(world: World) -> None:
@@ -114,12 +129,64 @@ def test_a_page_token_is_kept_without_an_end(world: World) -> None:
     assert done.exit_code == 0, done.output
     row = world.row("select login_flavour, expires_at from accounts join account_tokens using (account_id)")
     assert row == {"login_flavour": "facebook", "expires_at": None}
+    assert lines(done)[1].startswith("It is assumed that the token does not expire. That is so for a Page token that ")
+    assert "any other lives for an hour" in lines(done)[1]
+    assert callers(world, "refresh") == []
 
 
 def test_what_is_left_of_a_tokens_life_may_be_said(world: World) -> None:
-    add(world, token_of(FIRST), "--expires-in-days", "12")
-    row = world.row("select extract(epoch from expires_at - issued_at) / 86400 as days from account_tokens")
-    assert row["days"] == 12
+    done = add(world, token_of(FIRST), "--expires-in-days", "12")
+    assert life_of(world, FIRST) == 12 * DAY_S
+    assert lines(done)[1] == "The token's life is 12 days, as given: Meta was not asked."
+    assert callers(world, "refresh") == []
+
+
+def test_a_token_that_meta_refreshes_is_replaced_by_the_new_one_with_the_life_that_meta_names(world: World) -> None:
+    grant(world, "local-very-secret-dashboard", life_s=5_183_944)
+    done = add(world, "local-very-secret-dashboard")
+    assert done.exit_code == 0, done.output
+    assert lines(done)[1] == "Meta refreshed the token, and it lives for 60 days."
+    assert life_of(world, FIRST) == 5_183_944
+    stored = unseal(ciphertext_of(world, FIRST), account_id=FIRST, keys=(keys.TOKEN_KEY,))
+    assert stored.startswith("local-refreshed-")
+
+
+def test_a_life_of_an_hour_is_kept_as_that_and_a_longer_one_is_asked_for(world: World) -> None:
+    grant(world, "local-very-secret-hour", life_s=3600)
+    done = add(world, "local-very-secret-hour")
+    assert lines(done)[1] == ("Meta refreshed the token, and it lives for 1 hour. That is short: add one that lasts.")
+    assert life_of(world, FIRST) == 3600
+
+
+@pytest.mark.parametrize("kind", ["young", "short"])
+def test_a_life_that_meta_does_not_name_is_said_to_be_assumed(world: World, kind: str) -> None:
+    token = f"local-{kind}-very-secret-{FIRST}"
+    done = add(world, token)
+    assert done.exit_code == 0, done.output
+    (_, about_life) = lines(done)
+    assert about_life.startswith("It is assumed that the token lives for 60 days. ")
+    assert "did not refresh the token (graph_invalid_parameter)" in about_life
+    assert "no token that is younger than a day, and none that lives for an hour" in about_life
+    assert "accounts check` fails two hours from now" in about_life
+    assert life_of(world, FIRST) == 60 * DAY_S
+    assert unseal(ciphertext_of(world, FIRST), account_id=FIRST, keys=(keys.TOKEN_KEY,)) == token
+
+
+@pytest.mark.parametrize("fault", ["500", "rate_limit", "expired_token", "permission_missing", "garbage"])
+def test_whatever_a_refresh_comes_to_the_account_is_added_and_asked_about_once(world: World, fault: str) -> None:
+    world.graph_fault("refresh", fault)
+    done = add(world, token_of(FIRST))
+    assert done.exit_code == 0, done.output
+    assert lines(done)[1].startswith("It is assumed that the token lives for 60 days. ")
+    assert life_of(world, FIRST) == 60 * DAY_S
+    assert state_of(world, FIRST) == ("active", None)
+    assert [call["endpoint"] for call in world.graph_calls()].count("refresh") == 1
+
+
+def test_no_token_is_refreshed_that_can_not_be_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, hosted(world))
+    assert add(world, token_of(FIRST)).exit_code == 1
+    assert callers(world, "refresh") == []
 
 
 def test_a_hosted_project_needs_a_key_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,4 +320,4 @@ def test_the_command_is_part_of_the_laptops_command_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "cli", "accounts", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert all(command in done.stdout for command in ("add", "list", "check", "refresh"))
+    assert all(command in done.stdout for command in ("add", "list", "check", "refresh", "subscribe"))

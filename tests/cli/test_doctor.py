@@ -258,17 +258,81 @@ def test_the_stored_accounts_are_checked_with_their_days_left(world: World) -> N
 )
 def test_a_subscription_that_is_missing_is_named(world: World, subscribed: str, state: str, lacks: str) -> None:
     connect(world, FIRST)
-    answer = world.standins.post(
-        f"{world.stack.graph_url}/v26.0/me/subscribed_apps",
-        params={"subscribed_fields": subscribed},
-        headers={"Authorization": f"Bearer {token_of(FIRST)}"},
-    )
-    assert answer.json() == {"success": True}
+    set_fields(world, FIRST, subscribed)
     found, status = examined(world)
     assert (found["subscriptions"]["state"], status) == (state, int(state == "fail"))
     assert f"{FIRST} lacks " in found["subscriptions"]["saw"]
     assert lacks in found["subscriptions"]["saw"]
     assert "subscribed_apps?subscribed_fields=" in found["subscriptions"]["fix"]
+
+
+EVERY_FIELD = (
+    "messages,message_reactions,message_edit,messaging_postbacks,messaging_seen,messaging_referral,messaging_optins,"
+    "messaging_handover,standby,comments,live_comments"
+)
+
+
+def set_fields(world: World, account_id: str, fields: str, *, prefix: str = "") -> None:
+    answer = world.standins.post(
+        f"{world.stack.graph_url}{prefix}/v26.0/me/subscribed_apps",
+        params={"subscribed_fields": fields},
+        headers={"Authorization": f"Bearer {token_of(account_id)}"},
+    )
+    assert answer.json() == {"success": True}
+
+
+def test_an_account_with_every_field_that_instagram_takes_is_well(world: World) -> None:
+    connect(world, FIRST)
+    set_fields(world, FIRST, EVERY_FIELD)
+    found, status = examined(world)
+    assert (found["subscriptions"]["state"], status) == ("ok", 0)
+
+
+@pytest.mark.parametrize(
+    ("subscribed", "state", "lacks"),
+    [
+        ("messages,message_reactions,message_reads,messaging_postbacks", "ok", ""),
+        ("messages,message_reactions,messaging_postbacks", "warn", "message_reads"),
+        ("message_reads,message_reactions,messaging_postbacks", "fail", "messages"),
+    ],
+)
+def test_a_page_has_the_names_of_a_page(world: World, subscribed: str, state: str, lacks: str) -> None:
+    connect(world, FIRST, flavour="facebook", life_days=None)
+    set_fields(world, FIRST, subscribed, prefix="/facebook")
+    found, _ = examined(world)
+    assert found["subscriptions"]["state"] == state
+    assert (f"{FIRST} lacks {lacks}" in found["subscriptions"]["saw"]) is bool(lacks)
+    assert ("/facebook/v26.0/me/subscribed_apps" in found["subscriptions"].get("fix", "")) is bool(lacks)
+
+
+def test_the_fix_of_a_missing_subscription_is_a_command_that_mends_it(world: World) -> None:
+    connect(world, FIRST)
+    set_fields(world, FIRST, "comments")
+    assert "python -m cli accounts subscribe" in examined(world)[0]["subscriptions"]["fix"]
+    ports = world.stack.config.ports
+    places = ["--rest-port", str(ports.rest), "--graph-port", str(ports.graph)]
+    CliRunner().invoke(cli, ["accounts", "subscribe", *places, "--data-dir", str(world.stack.config.data_dir)])
+    assert examined(world)[0]["subscriptions"]["state"] == "ok"
+
+
+@pytest.mark.parametrize("fault", ["garbage", "500", "permission_missing"])
+def test_an_answer_about_subscriptions_that_is_none_is_a_finding(world: World, fault: str) -> None:
+    world.graph_fault("subscribed_apps", fault)
+    found, status = examined(world)
+    assert (found["subscriptions"]["state"], status) == ("fail", 1)
+    assert "the check failed" not in found["subscriptions"]["saw"]
+
+
+def test_an_account_whose_other_id_is_not_known_is_named(world: World) -> None:
+    found = examined(world)[0]["accounts"]
+    assert "the account of INSTAGRAM_ACCESS_TOKEN is not in `accounts` yet" in found["saw"]
+    connect(world, FIRST)
+    assert examined(world)[0]["accounts"]["saw"] == f"{FIRST}: works, 59 d left"
+    world.db.execute("update accounts set app_scoped_id = null")
+    found = examined(world)[0]["accounts"]
+    assert found["state"] == "warn"
+    assert f"the other id of {FIRST} is not known" in found["saw"]
+    assert "accounts add" in found["fix"]
 
 
 def test_an_address_that_is_none_is_a_mistake(world: World) -> None:

@@ -1,14 +1,16 @@
 """An account's own calls: who it is, its fresh token, its conversations; and that its token stays secret."""
 
+import asyncio
 import logging
 import traceback
 from collections.abc import Awaitable, Callable
 
+import httpx
 import pytest
 
 from lib.errors.classify import classify
 from lib.errors.exceptions import GraphError, GraphTransportError, InvalidPayload
-from lib.graph.client import GraphClient
+from lib.graph.client import LONGEST_LIFE_S, GraphClient
 from tests.graph.conftest import ACCOUNT, APP_SECRET, PERSON, TOKEN, Meta, credentials
 
 
@@ -134,3 +136,30 @@ def test_credentials_do_not_show_their_secrets() -> None:
     assert TOKEN not in shown
     assert APP_SECRET not in shown
     assert ACCOUNT in shown
+
+
+@pytest.mark.parametrize(
+    ("answer", "life_s"),
+    [
+        ({"access_token": "new", "expires_in": 3600}, 3600),
+        ({"access_token": "new", "expires_in": 10**12}, LONGEST_LIFE_S),
+        ({"access_token": "new", "expires_in": True}, None),
+        ({"access_token": "new", "expires_in": 0}, None),
+        ({"access_token": "new", "expires_in": "soon"}, None),
+        ({"access_token": "new"}, None),
+        ({"access_token": "", "expires_in": 3600}, None),
+        ({"expires_in": 3600}, None),
+    ],
+)
+def test_a_refresh_names_a_life_or_is_unreadable(answer: dict[str, object], life_s: int | None) -> None:
+    async def refresh() -> int | None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=answer))) as http:
+            graph = GraphClient(
+                http, version="v26.0", instagram_url="https://g.example", facebook_url="https://f.example"
+            )
+            try:
+                return (await graph.refresh_token(credentials(), 5))[1]
+            except GraphTransportError:
+                return None
+
+    assert asyncio.run(refresh()) == life_s

@@ -86,6 +86,58 @@ def test_an_account_subscribes_the_app(meta: Meta) -> None:
     assert app["subscribed_fields"] == ["messages", "comments"]
 
 
+@pytest.mark.parametrize(
+    ("prefix", "fields", "place"),
+    [
+        ("", "messages,message_echoes,comments", 1),
+        ("", "message_reads,messages", 0),
+        ("", "messages,messaging_referrals", 1),
+        ("", "messages,,comments", 1),
+        ("/facebook", "messages,messaging_seen", 1),
+        ("/facebook", "messages,message_echoes,comments", 2),
+    ],
+)
+def test_one_field_that_meta_does_not_take_refuses_the_whole_list(
+    meta: Meta, prefix: str, fields: str, place: int
+) -> None:
+    path = f"{prefix}/v26.0/me/subscribed_apps"
+    before = meta.admin.get(path, headers=BEARER).json()
+    answer = meta.admin.post(path, params={"subscribed_fields": fields}, headers=BEARER)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 100)
+    assert f"Param subscribed_fields[{place}] must be one of {{messages, " in answer.json()["error"]["message"]
+    assert meta.admin.get(path, headers=BEARER).json() == before
+
+
+def test_a_subscription_replaces_the_one_before_and_may_be_a_form_but_no_json(meta: Meta) -> None:
+    path = f"/v26.0/{ACCOUNT}/subscribed_apps"
+    meta.admin.post(path, params={"subscribed_fields": "messages,comments"}, headers=BEARER)
+    assert meta.admin.post(path, data={"subscribed_fields": "standby"}, headers=BEARER).json() == {"success": True}
+    answer = meta.admin.post(path, json={"subscribed_fields": ["messages"]}, headers=BEARER)
+
+    assert answer.json()["error"]["code"] == 100
+    (app,) = meta.admin.get(path, headers=BEARER).json()["data"]
+    assert app["subscribed_fields"] == ["standby"]
+
+
+def test_a_page_has_an_id_of_its_own(meta: Meta) -> None:
+    own = {"Authorization": f"Bearer local-{ACCOUNT}"}
+    page_id = meta.admin.get("/facebook/v26.0/me", headers=own).json()["id"]
+    path = f"/facebook/v26.0/{page_id}/subscribed_apps"
+
+    assert meta.admin.get(path, headers=own).json()["data"][0]["subscribed_fields"]
+    assert meta.admin.get(f"/v26.0/{page_id}/subscribed_apps", headers=own).json()["error"]["code"] == 100
+
+
+@pytest.mark.parametrize("kind", ["young", "short"])
+def test_a_token_younger_than_a_day_is_not_refreshed(meta: Meta, kind: str) -> None:
+    query = {"grant_type": "ig_refresh_token", "access_token": f"local-{kind}-{ACCOUNT}"}
+
+    assert meta.admin.get("/refresh_access_token", params=query).json()["error"]["code"] == 100
+    bearer = {"Authorization": f"Bearer {query['access_token']}"}
+    assert meta.admin.get("/v26.0/me?fields=user_id", headers=bearer).json()["user_id"] == ACCOUNT
+
+
 def test_an_account_that_ends_its_subscription_has_no_app(meta: Meta) -> None:
     path = f"/v26.0/{ACCOUNT}/subscribed_apps"
     meta.admin.delete(path, headers=BEARER)

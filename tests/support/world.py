@@ -170,6 +170,10 @@ class World:
         """What goes wrong in front of the database (see `dev/stack/gateway.py`)."""
         self.standins.post(f"{self.stack.supabase_url}/__dev/fault", json=fault).raise_for_status()
 
+    def graph_fields(self, **names: list[str]) -> None:
+        """The webhook fields that Graph does not give (see `dev/graph/admin.py`)."""
+        self._graph("fields", dict(names))
+
     def graph_fault(self, endpoint: str, fault: str, **more: Any) -> None:
         """Graph's next answers (see `dev/graph/faults.py`)."""
         self._graph("faults", {"endpoint": endpoint, "fault": fault, **more})
