@@ -29,8 +29,8 @@ PAGE_SIZE = 100
 MOST_EVENTS = 2000
 """Events in one run. A run that was not done asks QStash for the next one at once."""
 
-MOST_SWEEPS = 14
-"""After so many attempts an event is given up. The attempts are ever rarer: fourteen take three days or more."""
+MOST_SWEEPS = 10
+"""After so many attempts an event is given up. The attempts are ever rarer: ten take a day at least."""
 
 DLQ_S = 8.0
 """The time in a run for QStash's own dead letter queue."""

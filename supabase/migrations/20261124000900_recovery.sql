@@ -59,6 +59,21 @@ language sql set search_path = ''
 as $$ update ingestion.sweep_state s set swept_at = clock_timestamp() $$;
 comment on function public.begin_sweep is 'Notes that a sweep begins.';
 
+-- Returns when the sweeper may take an event: not before it is so old, has been left alone for long enough, and its first
+-- effect is free.
+create function ingestion.due_at(p_event public.events, p_older_than interval) returns timestamptz
+language sql stable set search_path = ''
+return greatest(
+    coalesce(p_event.sweep_after, p_event.recorded_at + p_older_than),
+    p_event.recorded_at + p_older_than,
+    (
+        select min(case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end)
+        from public.outbox o
+        where o.event_id = p_event.event_id and o.account_id = p_event.account_id
+            and o.state in ('planned', 'claimed', 'sending')
+    )
+);
+
 -- Returns when the next event or send is due to be swept, or null if nothing is open.
 create function ingestion.next_sweep_due() returns timestamptz
 language sql stable set search_path = ''
@@ -91,38 +106,21 @@ as $$
 $$;
 comment on function public.end_sweep is 'Whether, and in how many seconds, the next sweep has to be asked for.';
 
--- Returns when the sweeper may take an event: not before it is so old, has been left alone for long enough, and its first
--- effect is free.
-create function ingestion.due_at(p_event public.events, p_older_than interval) returns timestamptz
-language sql stable set search_path = ''
-return greatest(
-    coalesce(p_event.sweep_after, p_event.recorded_at + p_older_than),
-    p_event.recorded_at + p_older_than,
-    (
-        select min(case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end)
-        from public.outbox o
-        where o.event_id = p_event.event_id and o.account_id = p_event.account_id
-            and o.state in ('planned', 'claimed', 'sending')
-    )
-);
-
 -- Returns how long the sweeper leaves an event alone that it has taken: for as long as the event is old, at most a day.
--- If the event owes a message, it is at most four hours, and not past the end of the window (reply_window).
+-- If the event owes a message, it is at most eight hours, and the last attempt comes just before the end of the window
+-- (reply_window). That makes ten attempts in the window, which is as many as an event gets (lib/recovery/sweeper.py).
 create function ingestion.sweep_pause(p_event public.events) returns interval
 language sql stable set search_path = ''
 return least(
     now() - p_event.recorded_at,
     interval '1 day',
     (
-        select greatest(
-            least(interval '4 hours', p.last_inbound_at + ingestion.reply_window() - interval '15 minutes' - now()),
-            interval '5 minutes'
-        )
+        select least(interval '8 hours', p.last_inbound_at + ingestion.reply_window() - interval '15 minutes' - now())
         from public.outbox o
         join public.profiles p on p.account_id = o.account_id and p.igsid = o.contact_id
         where o.event_id = p_event.event_id and o.account_id = p_event.account_id
             and o.kind = 'dm' and o.state in ('planned', 'claimed')
-            and p.last_inbound_at > now() - ingestion.reply_window()
+            and p.last_inbound_at > now() - ingestion.reply_window() + interval '20 minutes'
         limit 1
     )
 );

@@ -490,9 +490,9 @@ comment on function public.preview_erasure is 'How many rows an erasure would de
 
 -- The steps.
 
--- Returns up to when the rows of a request are deleted: up to its time, if the person, or somebody in a conversation with
--- the account, has done something since. Else without an end: what we sent in the meantime is not the beginning of
--- something new.
+-- Returns up to when the rows of a request are deleted: up to its time, if something new has begun since. That is the case
+-- if the person, or somebody in a conversation with the account, has done something, or the account was connected again.
+-- Else without an end: what we sent in the meantime is nothing new.
 create function ingestion.erasure_reach(p_erasure public.erasures) returns timestamptz
 language sql stable set search_path = ''
 return case when case p_erasure.scope
@@ -502,6 +502,9 @@ return case when case p_erasure.scope
             and e.direction = 'inbound' and e.kind <> 'read' and e.occurred_at > p_erasure.until
     )
     else exists (
+        select from public.accounts a
+        where a.account_id = any (p_erasure.account_ids) and not ingestion.is_former(a, p_erasure.until)
+    ) or exists (
         select from public.profiles p
         where p.account_id = any (p_erasure.account_ids) and p.last_message_at > p_erasure.until
             and p.last_inbound_at > p_erasure.until

@@ -1,6 +1,7 @@
 """Erasure: whoever asks for it is gone from every table, stays gone, and nobody else is touched."""
 
 import base64
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from lib.privacy.erasure import new_code
-from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, webhook
+from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, unsend, webhook
 from tests.support.deliveries import body_of, event, failure_callback, post
 from tests.support.erasures import APP_SCOPED, OTHER_ACCOUNT, an_account, preview, reply_rule, request
 from tests.support.lives import Life, traces
@@ -67,6 +68,7 @@ def test_a_person_of_one_account_keeps_what_they_left_with_another(world: World)
     after = world.snapshot()
     # A body that was no event does not say for sure of which account it is.
     assert [row for row in before.pop("dead_letters") if row["account_id"]] == after.pop("dead_letters")
+    after["accounts"] = []  # both ids of the account were learned
     assert after == before
     for account in (ACCOUNT, OTHER_ACCOUNT):
         world.deliver(webhook(message("late", at_ms=wrote_at), account=account))
@@ -309,3 +311,142 @@ def test_comments_of_others_under_the_same_post_stay(world: World) -> None:
     world.deliver(webhook(comment("gardenia"), comment("hydrangea", contact=OTHER_CONTACT), under="changes"))
     erase(world, CONTACT)
     assert [row["text"] for row in world.rows("select text from comments")] == ["hydrangea"]
+
+
+# What leads to a person without their id.
+
+
+def told_late(world: World, *webhooks: dict[str, Any]) -> None:
+    world.forget_deduplication()
+    for body in webhooks:
+        world.deliver(body)
+
+
+def test_an_edit_without_its_sender_that_comes_late_does_not_bring_the_person_back(world: World) -> None:
+    at = now_ms() - 60_000
+    world.deliver(webhook(message("gardenia", mid="m_1", at_ms=at)))
+    erase(world, CONTACT)
+    nobody = {"timestamp": at + 1_000}
+    told_late(
+        world,
+        webhook({**nobody, "message_edit": {"mid": "m_1", "text": "gardenia edited", "num_edit": 1}}),
+        webhook({**nobody, "message": {"mid": "m_1", "is_deleted": True}}),
+    )
+    assert traces(world, CONTACT, "gardenia", "m_1") == {}
+
+
+def test_such_an_edit_as_a_dead_letter_neither(world: World) -> None:
+    at = now_ms() - 60_000
+    world.deliver(webhook(message("gardenia", mid="m_1", at_ms=at)))
+    edit_of_it = event(
+        kind="edit", event_id="ig_edit_m_1_1", mid="m_1", text="gardenia edited", contact_id=None, num_edit=1,
+        occurred_at=at, raw={"message_edit": {"mid": "m_1", "text": "gardenia edited", "num_edit": 1}},
+    )  # fmt: skip
+    body = failure_callback(sourceBody=base64.b64encode(body_of(edit_of_it)).decode())
+    assert post(world, FAILURE, body).status_code == 200
+    assert world.count("dead_letters") == 1
+    erase(world, CONTACT)
+    assert traces(world, "gardenia") == {}
+    again = failure_callback(sourceMessageId="msg_2", sourceBody=base64.b64encode(body_of(edit_of_it)).decode())
+    assert post(world, FAILURE, again).status_code == 200
+    assert traces(world, "gardenia") == {}
+
+
+@pytest.mark.parametrize("name_of", ["profile", "comment"])
+def test_a_comment_with_the_name_alone_that_comes_late_neither(world: World, name_of: str) -> None:
+    at = now_ms() - 60_000
+    if name_of == "profile":
+        world.deliver(webhook(message("hello", at_ms=at)))
+        username = world.row("select username from profiles")["username"]
+    else:
+        signed_comment = comment("gardenia")
+        username = signed_comment["value"]["from"]["username"]
+        world.deliver({**webhook(signed_comment, under="changes")})
+    erase(world, CONTACT)
+    anonymous = comment("gardenia with the name")
+    anonymous["value"]["from"] = {"username": username.upper()}
+    body = webhook(anonymous, under="changes")
+    body["entry"][0]["time"] = at // 1000
+    told_late(world, body)
+    assert traces(world, "gardenia") == {}
+    later = webhook(anonymous, under="changes")
+    later["entry"][0]["time"] = soon_ms() // 1000 + 1
+    told_late(world, later)
+    assert world.count("comments") == 1, "what happens later is new"
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        {"by": [{"id": CONTACT}]},
+        {"by": int(CONTACT)},
+        {"deep": {"er": [[{"who": f"thread:{CONTACT}:1"}]]}},
+        {"who": "USERNAME"},
+        {"who": "@USERNAME"},
+        {"about": "m_1"},
+    ],
+)
+def test_an_event_we_did_not_understand_that_names_them_neither(world: World, unknown: dict[str, Any]) -> None:
+    at = now_ms() - 60_000
+    world.deliver(webhook(message("gardenia", mid="m_1", at_ms=at)))
+    username = world.row("select username from profiles")["username"]
+    item = json.loads(json.dumps({**unknown, "text": "of the gardenia"}).replace("USERNAME", username))
+    erase(world, CONTACT)
+    body = webhook({"field": "something_new", "value": item}, under="changes")
+    body["entry"][0]["time"] = at // 1000
+    told_late(world, body)
+    assert traces(world, "gardenia") == {}
+
+
+def test_an_event_that_says_no_time_does_not_come_back_though_its_raw_item_is_past_retention(world: World) -> None:
+    """RAW_RETENTION_DAYS may be 1: then nothing says any more that the item had no time of its own."""
+    body = webhook(comment("gardenia"), under="changes")
+    world.deliver(body)
+    world.db.execute("delete from ingestion.raw_items")
+    erase(world, CONTACT)
+    body["entry"][0]["time"] = soon_ms() // 1000 + 3600
+    told_late(world, body)
+    assert traces(world, CONTACT, "gardenia") == {}
+
+
+def test_a_body_that_names_them_and_comes_late_is_not_kept(world: World) -> None:
+    world.deliver(webhook(message("gardenia", at_ms=now_ms() - 60_000)))
+    erase(world, CONTACT)
+    words = json.dumps({"to": int(CONTACT), "text": "gardenia"}).encode()
+    body = failure_callback(sourceBody=base64.b64encode(words).decode(), createdAt=str(now_ms() - 60_000))
+    assert post(world, FAILURE, body).status_code == 200
+    assert traces(world, "gardenia") == {}
+
+
+def test_digests_that_nothing_can_arrive_for_any_more_are_forgotten(world: World) -> None:
+    world.deliver(webhook(message("gardenia", mid="m_1")))
+    erase(world, CONTACT)
+    kept = world.row("select count(*) as n from ingestion.erased_people where forget_at is null")["n"]
+    assert kept
+    assert world.row("select count(*) as n from ingestion.erased_people")["n"] > kept
+    world.db.execute(
+        "update ingestion.erased_people set forget_at = now() - interval '1 second' where forget_at > now()"
+    )
+    world.db.execute("select expire_raw(now() - interval '30 days')")
+    assert world.row("select count(*) as n from ingestion.erased_people")["n"] == kept
+
+
+def test_words_that_were_taken_back_leave_dead_letters_too(world: World) -> None:
+    mids = ("m_1", "m_2")
+    for number, mid in enumerate(mids):
+        lost = event(
+            event_id=f"ig_msg_{mid}", mid=mid, text="gardenia", payload="gardenia",
+            attachments=[{"type": "image", "payload": {"url": "https://cdn/gardenia"}}],
+            raw={"message": {"mid": mid, "text": "gardenia"}},
+        )  # fmt: skip
+        letter = failure_callback(sourceMessageId=f"msg_{number}", sourceBody=base64.b64encode(body_of(lost)).decode())
+        if number == 0:
+            assert post(world, FAILURE, letter).status_code == 200
+            world.deliver(webhook(unsend(mid)))
+        else:
+            world.deliver(webhook(unsend(mid)))
+            assert post(world, FAILURE, letter).status_code == 200
+    assert world.count("dead_letters") == 2
+    assert traces(world, "gardenia") == {}
+    letters = world.rows("select event from dead_letters")
+    assert {row["event"]["event_id"] for row in letters} == {"ig_msg_m_1", "ig_msg_m_2"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from dev.stack import keys
 from lib.privacy.erasure import new_code
@@ -105,6 +106,102 @@ def test_a_later_request_of_the_same_person_is_another_one(world: World) -> None
         for at in (1_790_000_000, 1_790_000_001)
     }
     assert len(codes) == 2
+
+
+def test_a_request_that_comes_again_under_another_secret_of_ours_erases_nothing_of_the_new_life(world: World) -> None:
+    world.db.execute("insert into accounts (account_id, app_scoped_id) values (%s, %s)", (ACCOUNT, APP_SCOPED))
+    Life(world, contact=CONTACT, words="gardenia")
+    request = signed(APP_SCOPED)
+    first = call(world, DELETION, request)
+    assert traces(world, "gardenia") == {}
+    world.deliver(webhook(message("a new life", at_ms=now_ms() + 50)))
+    before = world.snapshot()
+    with world.stack.functions({"INTERNAL_API_SECRET": "another-secret-of-our-own"}) as base_url:
+        again = call(world, DELETION, request, base_url=base_url)
+    assert (again.status_code, again.json()["confirmation_code"]) == (200, first.json()["confirmation_code"])
+    assert world.snapshot() == before
+
+
+@pytest.mark.parametrize("subject", [CONTACT, ACCOUNT])
+def test_a_request_erases_what_happened_up_to_its_time_and_no_more(world: World, subject: str) -> None:
+    """Also if it comes late, for the first time: Meta was turned away when it was made."""
+    hour_ago = now_ms() - 3_600_000
+    world.deliver(webhook(message("before", mid="m_1", at_ms=hour_ago - 60_000)))
+    world.deliver(webhook(message("after", mid="m_2", at_ms=hour_ago + 60_000)))
+    request = signed(subject, issued_at=hour_ago // 1000)
+    for _ in range(2):
+        assert call(world, DELETION, request).status_code == 200
+        assert [row["text"] for row in world.rows("select text from messages")] == ["after"]
+        assert world.row("select first_seen_at > to_timestamp(%s) as anew from profiles", hour_ago / 1000)["anew"]
+    world.deliver(webhook(message("late", at_ms=hour_ago - 30_000)))
+    assert world.count("messages") == 1
+
+
+def test_the_account_that_was_connected_again_since_keeps_its_token_and_goes_on(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    account = {"account_id": ACCOUNT, "app_scoped_id": APP_SCOPED, "username": "shop", "login_flavour": "instagram"}
+    request = signed(APP_SCOPED, issued_at=int(time.time()) - 60)
+    world.row("select save_account(%s, 'gAAAAnew')", Jsonb(account))
+    assert call(world, DELETION, request).status_code == 200
+    assert call(world, DEAUTHORIZE, signed(APP_SCOPED, issued_at=int(time.time()) - 61)).json() == {"status": "active"}
+    assert world.row("select state, state_code from accounts") == {"state": "active", "state_code": None}
+    assert world.count("account_tokens") == 1
+
+
+@pytest.mark.parametrize("doors", [(DELETION, DEAUTHORIZE), (DEAUTHORIZE, DELETION)])
+def test_one_proof_counts_at_one_door(world: World, doors: tuple[str, str]) -> None:
+    Life(world, contact=CONTACT, words="gardenia")
+    request = signed(ACCOUNT)
+    first, second = doors
+    assert call(world, first, request).status_code == 200
+    before = world.snapshot()
+    refused = call(world, second, request)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "proof_already_used")
+    assert world.snapshot() == before
+    assert call(world, first, request).status_code == 200, "at its own door it may be shown again"
+
+
+# An account of which only INSTAGRAM_ACCESS_TOKEN is known.
+
+
+def test_both_ids_are_learned_at_the_first_use_of_the_token_and_both_callbacks_find_the_account(world: World) -> None:
+    other_id = world.standins.get(
+        f"{world.stack.graph_url}/v26.0/me?fields=id,user_id&access_token={keys.ACCESS_TOKEN}"
+    ).json()["id"]
+    world.deliver(webhook(message("gardenia")))
+    learned = world.row("select account_id, app_scoped_id, state from accounts")
+    assert learned == {"account_id": ACCOUNT, "app_scoped_id": other_id, "state": "active"}
+    asked_at = int(time.time())
+    assert call(world, DEAUTHORIZE, signed(other_id, issued_at=asked_at + 1)).json() == {"status": "stopped"}
+    code = call(world, DELETION, signed(other_id, issued_at=asked_at + 2)).json()["confirmation_code"]
+    assert state(world, code)["scope"] == "account"
+    assert traces(world, "gardenia") == {}
+
+
+def test_of_an_id_that_may_be_ours_nobody_is_told_that_nothing_is_stored(world: World) -> None:
+    world.deliver(webhook(message("gardenia")))
+    world.db.execute("delete from accounts")  # as if Meta could not be asked at the first use
+    code = call(world, DELETION, signed(APP_SCOPED)).json()["confirmation_code"]
+    assert state(world, code)["state"] == "unresolved"
+    assert "Your data is being erased" in look(world, code).text
+    assert world.count("messages") == 1
+    daily = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
+    assert world.http.get("/api/cron/retention", headers=daily).status_code == 200
+    assert state(world, code)["state"] == "unresolved"
+    world.db.execute("insert into accounts (account_id, app_scoped_id) values (%s, %s)", (ACCOUNT, APP_SCOPED))
+    world.http.get("/api/cron/retention", headers=daily)
+    assert (state(world, code)["state"], state(world, code)["scope"]) == ("done", "account")
+    assert traces(world, "gardenia") == {}
+
+
+def test_once_every_account_is_known_an_unknown_id_is_nobodys(world: World) -> None:
+    world.deliver(webhook(message("hydrangea")))
+    world.db.execute("delete from accounts")
+    code = call(world, DELETION, signed("218471")).json()["confirmation_code"]
+    world.deliver(webhook(message("and again", contact=OTHER_CONTACT)))  # the ids are learned
+    world.http.get("/api/cron/retention", headers={"Authorization": f"Bearer {keys.CRON_SECRET}"})
+    assert "Nothing was stored about you" in look(world, code).text
+    assert world.count("messages") == 2
 
 
 def test_any_of_the_app_secrets_may_have_signed(world: World) -> None:

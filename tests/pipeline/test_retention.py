@@ -26,20 +26,21 @@ OURS = {"Authorization": f"Bearer {keys.CRON_SECRET}"}
 
 
 def recorded(world: World, *days_ago: float) -> list[str]:
-    """Messages whose events were recorded so many days ago; their event ids."""
+    """Messages whose segments of the archive were closed so many days ago, the oldest first; their event ids."""
     mids = [new_mid() for _ in days_ago]
-    world.deliver(webhook(*[message("hello", mid=mid) for mid in mids]))
-    for mid, days in zip(mids, days_ago, strict=True):
-        world.db.execute("update events set recorded_at = now() - %s * interval '1 day' where mid = %s", (days, mid))
+    for mid, days, next_days in zip(mids, days_ago, [*days_ago[1:], 0.0], strict=True):
+        world.deliver(webhook(message("hello", mid=mid)))
+        if days:
+            world.age_archive(days - next_days)
     return [f"ig_msg_{mid}" for mid in mids]
 
 
 def with_raw(world: World) -> set[str]:
-    return {row["event_id"] for row in world.rows("select event_id from events where raw is not null")}
+    return {row["event_id"] for row in world.rows("select event_id from events e where e.raw is not null")}
 
 
 def test_the_cron_job_empties_raw_items_older_than_thirty_days_and_nothing_else(world: World) -> None:
-    old, older, young, new = recorded(world, 30.01, 400, 29.99, 0)
+    older, old, young, new = recorded(world, 400, 30.01, 29.99, 0)
     before = world.snapshot()
     answer = world.http.get(RETENTION, headers=OURS)
     assert (answer.status_code, answer.json()) == (200, {"expired": 2, "done": True})
@@ -58,7 +59,7 @@ def test_how_long_raw_items_are_kept_is_a_setting(world: World) -> None:
 
 
 def test_they_may_be_kept_for_ever(world: World) -> None:
-    recorded(world, 9000)
+    recorded(world, 700)
     with world.stack.functions({"RAW_RETENTION_DAYS": "3000000"}) as base_url:
         assert httpx.get(base_url + RETENTION, headers=OURS).json() == {"expired": 0, "done": True}
 
@@ -106,12 +107,64 @@ def test_vercel_calls_the_route_once_a_day_and_gives_it_a_minute() -> None:
 
 
 def test_what_somebody_is_at_work_on_waits_for_the_next_time(world: World) -> None:
-    held, _ = recorded(world, 400, 400)
+    [held] = recorded(world, 400)
     with psycopg.connect(world.stack.dsn) as other:
-        other.execute("select from events where event_id = %s for update", (held,))
-        assert world.http.get(RETENTION, headers=OURS).json() == {"expired": 1, "done": True}
+        other.execute("select from ingestion.raw_items for update")
+        answer = world.http.get(RETENTION, headers=OURS)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_conflict")
         assert with_raw(world) == {held}
     assert world.http.get(RETENTION, headers=OURS).json() == {"expired": 1, "done": True}
+
+
+def test_an_item_is_kept_for_a_thirtieth_of_the_time_longer_at_most(world: World) -> None:
+    """A segment stays open for so long. Its first item is past its time then, and its last one is not."""
+    world.deliver(webhook(message("one", mid="m_1")))
+    for _ in range(2):
+        world.http.get(RETENTION, headers=OURS)
+    assert world.row("select count(*) as n from ingestion.raw_segments where opened_at is not null") == {"n": 1}
+    world.db.execute(
+        "update ingestion.raw_segments set opened_at = now() - interval '25 hours' where opened_at < now()"
+    )
+    world.http.get(RETENTION, headers=OURS)
+    world.deliver(webhook(message("two", mid="m_2")))
+    segments = world.rows(
+        "select raw_id / ingestion.first_raw_id(1) as segment from events where mid is not null order by recorded_at"
+    )
+    assert segments[0] != segments[1]
+    states = world.rows("select closed_at is null as open from ingestion.raw_segments where opened_at is not null")
+    assert sorted(row["open"] for row in states) == [False, True]
+
+
+def test_the_ring_goes_round_and_no_id_is_given_twice(world: World) -> None:
+    given = set()
+    for turn in range(130):
+        world.db.execute("select ingestion.rotate_raw(interval '-1 second')")
+        given.add(world.row("select nextval('ingestion.raw_ids') as id")["id"])
+        if turn % 50 == 49:
+            world.db.execute("update ingestion.raw_segments set closed_at = '-infinity' where closed_at is not null")
+            while not world.row("select expire_raw(now() - interval '30 days') as step")["step"]["done"]:
+                pass
+    assert len(given) == 130
+    assert len({raw_id // 10**16 for raw_id in given}) == 64
+
+
+def test_without_an_empty_segment_the_open_one_stays_open(world: World) -> None:
+    """The retention time was made longer again and again: nothing is lost, and items are kept longer."""
+    for _ in range(100):
+        world.db.execute("select ingestion.rotate_raw(interval '-1 second')")
+    assert world.row("select count(*) as n from ingestion.raw_segments where opened_at is null") == {"n": 0}
+    world.deliver(webhook(message("hello", mid="m_1")))
+    assert with_raw(world) == {"ig_msg_m_1"}
+    world.db.execute("update ingestion.raw_segments set closed_at = '-infinity' where closed_at is not null")
+    while not world.row("select expire_raw(now() - interval '30 days') as step")["step"]["done"]:
+        pass
+    assert with_raw(world) == {"ig_msg_m_1"}
+
+
+def test_an_item_goes_with_its_event(world: World) -> None:
+    recorded(world, 0)
+    world.db.execute("delete from events")
+    assert world.row("select count(*) as n from ingestion.raw_items") == {"n": 0}
 
 
 def test_dead_letters_that_are_done_with_lose_their_words_too(world: World) -> None:
@@ -140,7 +193,7 @@ def steps(world: World, deadline: Deadline) -> Expired:
 
 def test_it_goes_in_steps_the_oldest_first(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "STEP", 2)
-    recorded(world, *range(100, 105))
+    recorded(world, *range(105, 100, -1))
     assert steps(world, Deadline.after(60)) == Expired(expired=5, done=True)
 
 

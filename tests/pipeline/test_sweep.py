@@ -1,5 +1,6 @@
 """The sweeper: what was recorded and never finished is finished, once; and the direct way leaves it to it."""
 
+import itertools
 import threading
 from collections import Counter
 from typing import Any
@@ -7,9 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.later import an_hour_passes
 from dev.stack import keys
 from lib.qstash.dlq import DlqSize
 from tests.support.builders import ACCOUNT, CONTACT, comment, message, new_mid, webhook
+from tests.support.deliveries import signature
 from tests.support.receiver import receiver
 from tests.support.world import HEALTH, SWEEP, World
 
@@ -351,3 +354,101 @@ def dead_in_qstash_alone(world: World, *, base_url: str = "") -> None:
     world.post_webhook(webhook(message("hello")), base_url=base_url)
     world.settle()
     world.gateway_fault(times=0)
+
+
+# When it runs. Recovery does not depend on a cron job.
+
+
+def asked_for(world: World) -> list[dict[str, Any]]:
+    """The messages to the sweep that QStash has and has not delivered yet."""
+    delayed = world.standins.get(
+        f"{world.stack.qstash_url}/v2/logs?label=instagram-sweep&state=CREATED",
+        headers={"Authorization": f"Bearer {keys.QSTASH_TOKEN}"},
+    ).json()
+    return list(delayed["logs"])
+
+
+def swept_ago(world: World, minutes: float) -> None:
+    world.db.execute(
+        "update ingestion.sweep_state set swept_at = now() - %s * interval '1 minute', next_at = null", (minutes,)
+    )
+
+
+def test_a_delivery_that_finds_the_last_sweep_too_old_starts_one(world: World) -> None:
+    swept_ago(world, 9.9)
+    world.deliver(webhook(message("hello")))
+    assert asked_for(world) == []
+    swept_ago(world, 10.1)
+    world.deliver(webhook(*[message("hello", contact=f"60055500000000{n:02}") for n in range(20)]))
+    assert len(asked_for(world)) == 1, "of many at once one asks"
+    assert world.row("select swept_at > now() - interval '1 minute' as now from ingestion.sweep_state")["now"]
+
+
+def test_a_reply_that_was_refused_is_sent_without_any_cron_job(world: World) -> None:
+    """The sweep that the failed delivery asks for takes the event, and asks for the next one as long as it must."""
+    owing(world)
+    assert world.qstash_state()["delayed"] == 1
+    world.graph_fault("send", "ok")
+    sweeps = 0
+    while states(world) != ["sent"]:
+        an_hour_passes(world.db)
+        assert world.hasten() == 1
+        sweeps += 1
+        assert sweeps < 5
+    assert len(world.sent()) == 1
+    assert world.hasten() == 0, "nothing is open any more"
+
+
+def test_sweeps_do_not_multiply(world: World) -> None:
+    """Each sweep that finds work asks for its successor: however many start, one is asked for."""
+    owing(world)
+    world.http.get(SWEEP, headers=OURS)
+    asked = world.qstash_state()["delayed"]
+    assert asked <= 2, "the one of the delivery, and one that comes sooner"
+    for _ in range(5):
+        assert world.http.get(SWEEP, headers=OURS).status_code == 200
+    assert world.qstash_state()["delayed"] == asked
+
+
+def test_a_sweep_that_was_not_done_is_followed_at_once(world: World) -> None:
+    world.db.execute(
+        "insert into events (event_id, account_id, kind, direction, via, occurred_at, received_at, recorded_at)"
+        " select 'ig_msg_' || n, %s, 'message', 'inbound', 'queue', now(), now(), now() - interval '1 hour'"
+        " from generate_series(1, 2100) n",
+        (ACCOUNT,),
+    )
+    world.http.get(SWEEP, headers=OURS)
+    while world.hasten():
+        pass
+    assert world.row("select count(*) as n from events where given_up_at is null") == {"n": 0}
+
+
+@pytest.mark.parametrize("secret", ["", "a-secret-of-the-cron-job"])
+def test_qstash_needs_no_secret_of_ours_and_nobody_else_can_sign(world: World, secret: str) -> None:
+    with world.stack.functions({"CRON_SECRET": secret}) as base_url:
+        url = base_url + SWEEP
+        ours = {"Upstash-Signature": signature(b"", url)}
+        assert httpx.post(url, headers=ours).status_code == 200
+        for other in (
+            signature(b"", url, key="of somebody else, and as long as a key has to be"),
+            signature(b"x", url),
+            "x",
+        ):
+            assert httpx.post(url, headers={"Upstash-Signature": other}).status_code == 401
+        assert httpx.post(url).status_code == 401
+
+
+def test_a_reply_is_tried_until_just_before_its_window_ends(world: World) -> None:
+    """An outage of 23 hours: the reply leaves in the last quarter of an hour of its window."""
+    owing(world)
+    attempts = []
+    for minute in range(0, 24 * 60, 5):
+        world.db.execute("update profiles set last_inbound_at = now() - %s * interval '1 minute'", (minute,))
+        world.db.execute("update events set recorded_at = now() - %s * interval '1 minute'", (minute,))
+        world.db.execute("update outbox set not_before = null")
+        taken = world.row("select unfinished_events() as rows")["rows"]
+        attempts += [minute] * len(taken)
+        world.db.execute("update events set sweep_after = sweep_after - interval '5 minutes'")
+    assert attempts[-1] >= 23 * 60 + 30
+    assert len(attempts) <= 10
+    assert max(later - earlier for earlier, later in itertools.pairwise(attempts)) <= 8 * 60 + 5
