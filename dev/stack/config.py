@@ -17,7 +17,8 @@ class StackConfig:
     `SUPABASE_URL`, `QSTASH_URL` or `GRAPH_INSTAGRAM_URL`, the stack uses that server and starts none of its own.
     The stack does not read the process environment, so a test run can not reach a hosted project.
     The QStash stand-in gets `time_scale`, the Graph stand-in gets `echo`. `fast` gives up the database's durability
-    for speed and is for tests only. `functions_dir` holds `api/` and `vercel.json`. `instances` processes serve the
+    for speed and is for tests only. With `older_project` the database grants by default what a Supabase project made
+    before May 2026 does. `functions_dir` holds `api/` and `vercel.json`. `instances` processes serve the
     functions.
     """
 
@@ -27,6 +28,7 @@ class StackConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     echo: str = "on"
     fast: bool = False
+    older_project: bool = False
     functions_dir: Path = ROOT
     instances: int = 1
     migrations_dir: Path = ROOT / "supabase" / "migrations"

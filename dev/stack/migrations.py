@@ -39,14 +39,19 @@ def accepts_connections(dsn: str) -> bool:
     return True
 
 
-def create_roles(superuser_dsn: str) -> None:
-    """Makes a bare cluster look like a new Supabase project. Does nothing the second time."""
+def create_roles(superuser_dsn: str, *, older_project: bool = False) -> None:
+    """Makes a bare cluster look like a new Supabase project. Does nothing the second time.
+
+    With `older_project` it looks like one made before May 2026, with other default privileges.
+    """
     import psycopg  # noqa: PLC0415
 
     with psycopg.connect(superuser_dsn) as connection:
         known = connection.execute("select 1 from pg_roles where rolname = 'authenticator'").fetchone()
         if known is None:
             _run(connection, Path(__file__).with_name("roles.sql").read_text())
+            if older_project:
+                _run(connection, Path(__file__).with_name("older_project.sql").read_text())
 
 
 def read_migrations(directory: Path) -> list[Migration]:

@@ -10,7 +10,7 @@ from typing import Any, LiteralString
 import httpx
 import pytest
 
-from dev.stack import keys
+from dev.stack import Ports, Stack, StackConfig, keys
 from dev.stack.config import ROOT
 from tests.support.builders import message, webhook
 from tests.support.world import World
@@ -92,6 +92,24 @@ def held(world: World, role: str, *queries: LiteralString) -> list[dict[str, Any
     """What `role` may do, with every kind of object unless a query says with which."""
     queries = queries or (RIGHTS_TO_TABLES, RIGHTS_TO_SEQUENCES, RIGHTS_TO_FUNCTIONS)
     return [row for query in queries for row in world.db.execute(query, {"role": role})]
+
+
+@pytest.fixture(scope="module")
+def _older_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    data_dir = tmp_path_factory.mktemp("older_project")
+    config = StackConfig(data_dir, Ports.free(), time_scale=0.002, fast=True, echo="off", older_project=True)
+    with Stack(config) as running:
+        world = World(running)
+        yield world
+        world.close()
+
+
+@pytest.fixture(params=["_world", "_older_project"], ids=["a project of today", "a project from before May 2026"])
+def world(request: pytest.FixtureRequest) -> World:
+    """The pipeline in a Supabase project that grants nothing by default, and in one that grants everything."""
+    world: World = request.getfixturevalue(request.param)
+    world.reset()
+    return world
 
 
 @pytest.fixture(params=["anon", "authenticated", "publishable key"])
@@ -212,7 +230,10 @@ def test_an_object_that_a_later_migration_leaves_open_is_found(world: World) -> 
         without_search_path = functions_without_search_path(world)
     finally:
         world.db.execute("drop table public.forgotten; drop view public.forgotten_view; drop function public.forgotten")
-    assert open_to_anon == {"forgotten", "forgotten_view", "forgotten()", "forgotten_id_seq"}
+    if world.stack.config.older_project:
+        assert open_to_anon == {"forgotten", "forgotten_view", "forgotten()", "forgotten_id_seq"}
+    else:
+        assert open_to_anon == set()
     assert unguarded == ["forgotten"]
     assert of_their_owner == ["forgotten_view", "forgotten"]
     assert without_search_path == ["forgotten"]
