@@ -18,6 +18,7 @@ COMMANDS = {
     "erase": LazyCommand("cli.erase", "erase", "Erase the data of one person, or of a whole account."),
     "replay": LazyCommand("cli.replay.command", "replay", "Reprocess archived events with the parser of today."),
     "retention": LazyCommand("cli.retention", "retention", "Empty the raw items that are past their time."),
+    "schedule": LazyCommand("cli.schedule", "schedule", "Set up the QStash schedule that calls the sweep."),
 }
 
 

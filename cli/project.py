@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 import click
@@ -37,6 +38,23 @@ def on_project(config: StackConfig, action: Callable[[Container], Awaitable[T]],
     click.echo(f"Project: {services.settings.supabase_url} ({origin})", err=True)
     with _connect_errors_explained(services.settings.supabase_url):
         return asyncio.run(_run(action, services))
+
+
+def to_deployment(config: StackConfig) -> StackConfig:
+    """Returns the settings with which QStash calls the functions of a hosted project, and not those of this laptop.
+
+    Raises `UsageError` if QStash, or the address of the functions, is not set. The local stack stays as it is.
+    """
+    user = config.env
+    if "SUPABASE_URL" not in user:
+        return config
+    domain = user.get("PRODUCTION_DOMAIN", "").removeprefix("https://").rstrip("/")
+    if not user.get("QSTASH_TOKEN") or not (domain or user.get("PUBLIC_URL")):
+        raise click.UsageError(
+            "For a hosted project set QSTASH_TOKEN, and PRODUCTION_DOMAIN or PUBLIC_URL (in .env or the environment)."
+        )
+    hosted = {"QSTASH_URL": DEFAULTS["QSTASH_URL"], "PUBLIC_URL": f"https://{domain}"}
+    return replace(config, env={**hosted, **user})
 
 
 def _meta_settings(user: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from cli.accounts.subscription import subscribe_all
 from cli.examples import examples
 from cli.project import on_project
 from cli.retries import or_exit
+from cli.schedule import schedule_sweep
 from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
 from lib.accounts.access import Account
@@ -74,6 +75,7 @@ def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_
     click.echo(f"Added {account.account_id} ({account.username or 'no username'}, {account.login_flavour}), ", nl=False)
     click.echo(f"known in some payloads as {account.app_scoped_id}.")
     click.echo(about_life)
+    _schedule_sweep(config)
 
 
 @accounts.command("list", epilog=examples("accounts list"))
@@ -166,6 +168,17 @@ def refresh(config: StackConfig) -> None:
     _show([(failure.account_id, "FAILED", failure.code) for failure in report.failed])
     _show([(expiring.account_id, "EXPIRES", f"{expiring.days_left} d left") for expiring in report.expiring])
     sys.exit(1 if report.failed else 0)
+
+
+def _schedule_sweep(config: StackConfig) -> None:
+    """Sets the schedule of the sweep up at a deployment, or says what is missing. The account is added all the same."""
+    if "SUPABASE_URL" not in config.env:
+        return  # the local stack sweeps whenever a delivery asks for it
+    try:
+        click.echo(schedule_sweep(config))
+    except click.ClickException as error:
+        click.echo(f"The sweep has no schedule yet: {error.message}")
+        click.echo("Recovery works without one. `python -m cli schedule` sets it up.")
 
 
 def _show_findings(findings: Sequence[AccountFinding]) -> None:

@@ -3,7 +3,6 @@
 import functools
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import get_args
 
 import click
@@ -22,13 +21,12 @@ from cli.dead_letters.selection import filter_options, open_letters
 from cli.dead_letters.work import UNREADABLE, Tally, Treatment, work_off
 from cli.examples import examples
 from cli.failures import LISTED
-from cli.project import on_project
+from cli.project import on_project, to_deployment
 from cli.retries import or_exit
 from dev.stack.config import StackConfig
 from dev.stack.options import stack_options
 from lib.container import Container
 from lib.core.deadline import Deadline
-from lib.core.env_vars import DEFAULTS
 from lib.dead_letters.store import DeadLetter, LetterFilter, State, Unfinished
 from lib.recovery.redrive import DlqReview, LetterOutcome, expected_end
 
@@ -165,7 +163,7 @@ def find_lost(config: StackConfig, limit: int) -> None:
         )
         return review, unfinished
 
-    review, unfinished = on_project(_with_qstash(config), search)
+    review, unfinished = on_project(to_deployment(config), search)
     show_review(_console(), review)
     show_unfinished(_console(), unfinished)
     sys.exit(1 if review.stored or review.redacted or unfinished.total else 0)
@@ -188,7 +186,7 @@ def _work_off(
 
     try:
         # Direct processing may send replies, and those go to the real Meta.
-        on_project(_with_qstash(config), work, calls_meta=True)
+        on_project(to_deployment(config), work, calls_meta=True)
     finally:
         # Also after Ctrl-C: what is done is done.
         show_tally(_console(), tally, dry_run=dry_run)
@@ -197,20 +195,6 @@ def _work_off(
 
 async def _count(services: Container, wanted: LetterFilter) -> int:
     return await or_exit(lambda: services.dead_letters.count(wanted), UNREADABLE)
-
-
-def _with_qstash(config: StackConfig) -> StackConfig:
-    """Returns the settings with which QStash delivers the events of a hosted project to its own functions."""
-    user = config.env
-    if "SUPABASE_URL" not in user:
-        return config
-    domain = user.get("PRODUCTION_DOMAIN", "").removeprefix("https://").rstrip("/")
-    if not user.get("QSTASH_TOKEN") or not (domain or user.get("PUBLIC_URL")):
-        raise click.UsageError(
-            "For a hosted project set QSTASH_TOKEN, and PRODUCTION_DOMAIN or PUBLIC_URL (in .env or the environment)."
-        )
-    hosted = {"QSTASH_URL": DEFAULTS["QSTASH_URL"], "PUBLIC_URL": f"https://{domain}"}
-    return replace(config, env={**hosted, **user})
 
 
 def _console() -> Console:

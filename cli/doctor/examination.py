@@ -28,6 +28,7 @@ CHECKS = {
     "qstash": Check(qstash.token, ("settings",)),
     "consumer": Check(qstash.consumer, ("settings", "deployment")),
     "consumer keys": Check(qstash.consumer_keys, ("qstash", "consumer")),
+    "sweep": Check(qstash.sweep_schedule, ("qstash",)),
     "dead letters": Check(qstash.dead_letters, ("qstash",)),
     "pipe": Check(pipe.whole_pipe, ("signature", "database")),
     "database": Check(database.version, ("settings",)),

@@ -11,8 +11,9 @@ import httpx
 from cli.doctor.case import Case, error_code, is_loopback, json_object
 from cli.doctor.finding import Finding, fail, ok, warn
 from cli.doctor.front_door import DEPLOY_AGAIN, not_ours
+from cli.schedule import SCHEDULE_ID, find_schedule
 from dev.qstash.signing import SigningKeys
-from lib.qstash.publisher import CONSUMER_PATH
+from lib.qstash.publisher import CONSUMER_PATH, SWEEP_PATH
 
 CONSOLE = "Upstash Console: QStash > Signing Keys"
 """The place of both keys."""
@@ -54,6 +55,25 @@ async def dead_letters(case: Case) -> Finding:
             fix="Run `python -m cli dead-letters find-lost`, then `python -m cli dead-letters retry`.",
         )
     return ok(f"{entries}; the sweep takes them in")
+
+
+async def sweep_schedule(case: Case) -> Finding:
+    """QStash calls the sweep by a schedule, at the address of this deployment."""
+    if case.is_local:
+        return ok("the local stack needs no schedule: deliveries ask for sweeps")
+    url, found = case.settings.base_url + SWEEP_PATH, await find_schedule(case.settings)
+    fix = "Run `python -m cli schedule`."
+    if found is None:
+        return warn(
+            f"QStash has no schedule {SCHEDULE_ID}",
+            cause="It was never set up, or in another region than QSTASH_URL names. Deliveries ask for sweeps too, so "
+            "only while no message arrives is a sweep rare: once a day.",
+            fix=fix,
+        )
+    if found.destination != url or found.paused:
+        what = "is paused" if found.paused else f"calls {found.destination}, and not {url}"
+        return warn(f"the schedule {SCHEDULE_ID} {what}", cause="It was changed, or the address has changed.", fix=fix)
+    return ok(f"QStash calls the sweep at {found.cron}")
 
 
 def _compare(current: str, following: str, case: Case) -> Finding:
