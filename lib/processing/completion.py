@@ -8,6 +8,7 @@ from lib.accounts.store import AccountStore
 from lib.core import log
 from lib.core.settings import Settings
 from lib.errors.exceptions import InProgress
+from lib.events.model import Comment, Event
 from lib.graph.client import GraphClient
 from lib.processing.attempt import Attempt
 from lib.processing.outbox import ClaimedEffect
@@ -50,7 +51,7 @@ class Completion:
         """
         access = self._access(recorded)
         fetched = await self._fetch_profile(attempt, recorded, access)
-        profile = _known(recorded.profile, fetched)
+        profile = _known(recorded.profile, fetched, attempt.event)
         results = {
             effect.effect_id: await self._carry_out(attempt, access, effect, profile)
             for effect in _replies_first(recorded)
@@ -120,8 +121,11 @@ def _owed(fetched: FetchedProfile, results: Iterable[EffectResult]) -> Exception
     return errors[0] if errors else None
 
 
-def _known(before: KnownProfile | None, fetched: FetchedProfile) -> KnownProfile:
-    profile = fetched.profile or {}
+def _known(before: KnownProfile | None, fetched: FetchedProfile, event: Event) -> KnownProfile:
+    """Returns what placeholders are filled in with: the profile, or else what the event itself says of its author."""
+    known, profile = before or KnownProfile(), fetched.profile or {}
     if profile.get("state") == "complete":
-        return KnownProfile(username=profile.get("username"), name=profile.get("name"))
-    return before or KnownProfile()
+        known = KnownProfile(username=profile.get("username"), name=profile.get("name"))
+    if known.username is None and isinstance(event, Comment):
+        return known.model_copy(update={"username": event.username})
+    return known

@@ -24,7 +24,7 @@ from lib.processing.outbox import ClaimedEffect, EffectEnd
 from lib.processing.rate_limit import Limits, hold_s, limits_at
 from lib.processing.store import EventStore, KnownProfile, SendPermit
 from lib.qstash.publisher import Publisher
-from lib.replies.message import fill_in
+from lib.replies.message import fill_in, is_empty
 
 SEND_TIMEOUT_S = 10.0
 SHORTEST_SEND_S = 1.0
@@ -80,6 +80,9 @@ class Sender:
     ) -> EffectResult:
         """Sends one reply, never twice: once `begin_send` has marked it `sending`, it is not repeated."""
         message = fill_in(effect.payload, name=profile.name, username=profile.username)
+        if is_empty(message):
+            await self._finish(attempt, effect, "skipped", code="empty_reply", never_left=True)
+            return EffectResult()
         if self._settings.replies_mode != "on":
             await self._begin(attempt, effect, message, limits=None)
             return EffectResult()

@@ -115,7 +115,8 @@ def may_be_answered(event: Event) -> bool:
     return (
         isinstance(event, Message | Postback | Comment)
         and event.direction == "inbound"
-        and event.contact_id is not None
+        # A comment need not name its author: its own id is enough for a private reply.
+        and (event.contact_id is not None or isinstance(event, Comment))
         and not (event.standby or event.is_self or event.is_test)
     )
 

@@ -399,6 +399,8 @@ create table public.outbox (
     contact_id  text,
     rule_id     bigint,
     payload     jsonb not null,
+    template    jsonb,
+    left_as     jsonb not null default '[]',
     state       ingestion.effect_state not null default 'planned',
     attempts    integer not null default 0,
     lease_token uuid,
@@ -419,6 +421,8 @@ create table public.outbox (
 );
 comment on column public.outbox.effect_id is 'What triggers what: a reply by account, message or comment, and rule, so that a message told in two ways is answered once.';
 comment on column public.outbox.payload is 'The message as the Send API takes it, from begin_send on with its placeholders filled in; or what the next phase gets.';
+comment on column public.outbox.template is 'The message before its placeholders were filled in. Each attempt is rendered with what is known by then.';
+comment on column public.outbox.left_as is 'As what earlier attempts may have left, where that was not payload: an echo may be of any of them.';
 comment on column public.outbox.slot_at is 'When this send left, or, where a limit makes it wait, may leave: the limits count these.';
 comment on column public.outbox.waits_for is 'The limit whose slot it waits for (ingestion.send_delay); null once it has left.';
 comment on column public.outbox.sending_at is 'When the last attempt began to leave. Null: nothing ever left.';

@@ -185,11 +185,19 @@ language sql immutable set search_path = ''
 return ingestion.opens_window(p_event.kind, p_event.direction, p_event.contact_id, p_event.is_test)
     and not p_event.is_self;
 
--- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py).
+-- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py). A comment
+-- need not name its author: its own id is enough for a private reply.
 create function ingestion.is_answerable(p_event ingestion.event) returns boolean
 language sql immutable set search_path = ''
 return p_event.kind in ('message', 'postback', 'comment') and p_event.direction = 'inbound'
-    and not p_event.standby and ingestion.is_about_a_person(p_event);
+    and not (p_event.standby or p_event.is_test or p_event.is_self)
+    and (p_event.contact_id is not null or p_event.kind = 'comment');
+
+-- Recognises a comment of ours that names its author by the username alone.
+create function ingestion.is_own_comment(p_event ingestion.event, p_username text) returns boolean
+language sql immutable set search_path = ''
+return p_event.kind = 'comment' and p_event.contact_id is null
+    and coalesce(lower(p_event.username) = lower(p_username), false);
 
 -- How much a telling of a message is to be believed about who wrote: a person as the sender most; then us, as the
 -- sender or by the mark of an echo; least a telling that names nobody.

@@ -191,11 +191,11 @@ begin
             continue when (v_effect ->> 'first_message')::boolean
                 and not ingestion.is_first_message(p_event);
             v_answered := true;
-            continue when ingestion.is_cooling_down(
-                p_event.account_id, p_event.contact_id, (v_effect ->> 'rule_id')::bigint,
-                coalesce((v_effect ->> 'cooldown_s')::integer, 0)
-            );
             v_obstacle := coalesce(
+                case when ingestion.is_cooling_down(
+                    p_event.account_id, p_event.contact_id, (v_effect ->> 'rule_id')::bigint,
+                    coalesce((v_effect ->> 'cooldown_s')::integer, 0)
+                ) then 'cooling_down' end,
                 ingestion.account_obstacle(p_event.account_id, p_options ->> 'env_token'),
                 ingestion.send_obstacle(
                     v_effect ->> 'kind', p_event.account_id, p_event.contact_id, p_event.mid, p_event.occurred_at
@@ -265,7 +265,8 @@ begin
             (o.state = 'planned' and coalesce(o.not_before, '-infinity') <= clock_timestamp())
             or (o.state = 'claimed' and o.lease_until < clock_timestamp())
         )
-        returning o.effect_id, o.kind, o.rule_id, o.payload, o.left_at is not null as may_have_left, o.planned_at
+        returning o.effect_id, o.kind, o.rule_id, coalesce(o.template, o.payload) as payload,
+            o.left_at is not null as may_have_left, o.planned_at
     )
     select coalesce(jsonb_agg(to_jsonb(due) - 'planned_at' order by due.planned_at, due.effect_id), '[]')
     into v_claimed from due;
@@ -400,6 +401,15 @@ return case
             = ingestion.attachment_kinds(p_attachments)
 end;
 
+-- Could a message with this text and these attachments be the echo of one of the attempts of a send?
+create function ingestion.may_be_sent_as(p_effect public.outbox, p_text text, p_attachments jsonb) returns boolean
+language sql immutable set search_path = ''
+return ingestion.looks_like_echo(p_effect.payload, p_text, p_attachments)
+    or exists (
+        select from jsonb_array_elements(p_effect.left_as) earlier
+        where ingestion.looks_like_echo(earlier, p_text, p_attachments)
+    );
+
 -- Settles a send: it became the message p_mid. Without an answer that names the mid this is a guess. The same text to the
 -- same person within minutes is as good as an answer. A picture is not, for an agent may have sent another one: such a
 -- send stays unknown, with the guess, for a person to look at.
@@ -444,7 +454,7 @@ begin
                 c.mid is null and c.sending_at is not null
                 and (c.left_at is not null or c.state in ('sending', 'unknown', 'sent'))
                 and c.contact_id = p_event.contact_id
-                and ingestion.looks_like_echo(c.payload, p_event.text, coalesce(p_event.attachments, '[]'))
+                and ingestion.may_be_sent_as(c, p_event.text, coalesce(p_event.attachments, '[]'))
                 and p_event.occurred_at <@ ingestion.echo_window(c)
             )
         )
@@ -465,7 +475,7 @@ as $$
     from public.messages m
     where m.account_id = p_effect.account_id and m.contact_id = p_effect.contact_id and m.direction = 'outbound'
         and not m.is_placeholder and not m.is_provisional
-        and ingestion.looks_like_echo(p_effect.payload, m.text, m.attachments)
+        and ingestion.may_be_sent_as(p_effect, m.text, m.attachments)
         and m.sent_at between lower(ingestion.echo_window(p_effect)) and upper(ingestion.echo_window(p_effect))
         and not exists (
             select from public.outbox o
@@ -609,6 +619,7 @@ begin
     if v_obstacle is not null then
         update public.outbox o set
             state = 'skipped', error_code = v_obstacle, finished_at = now(), payload = p_message,
+            template = coalesce(o.template, o.payload),
             sending_at = o.left_at, slot_at = null, waits_for = null
         where o.effect_id = p_effect_id;
         return jsonb_build_object('go', false, 'code', v_obstacle);
@@ -641,7 +652,10 @@ begin
         waits_for = null,
         sending_at = clock_timestamp(),
         lease_until = clock_timestamp() + p_lease_s * interval '1 second',
-        payload = p_message
+        payload = p_message,
+        left_as = case when o.left_at is not null and o.payload <> p_message and not o.left_as @> jsonb_build_array(o.payload)
+            then o.left_as || jsonb_build_array(o.payload) else o.left_as end,
+        template = coalesce(o.template, o.payload)
     where o.effect_id = p_effect_id;
     return jsonb_build_object('go', true);
 end;

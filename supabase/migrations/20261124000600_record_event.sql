@@ -78,6 +78,11 @@ begin
     if v_account.app_scoped_id in (v_event.contact_id, v_event.actor_id) or v_event.contact_id = v_event.account_id then
         v_event := ingestion.seen_from_us(v_event, v_account.app_scoped_id);
     end if;
+    if ingestion.is_own_comment(v_event, v_account.username) then
+        v_event.contact_id := v_event.account_id;
+        v_event.is_self := true;
+        v_event.direction := 'outbound';
+    end if;
     v_answerable := ingestion.is_answerable(v_event);
     if v_account.app_scoped_id is not null then
         v_event.event_id := ingestion.ledger_id(v_event.event_id, v_event.account_id, v_account.app_scoped_id);

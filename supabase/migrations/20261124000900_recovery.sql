@@ -280,7 +280,7 @@ begin
         v_mid := (
             select m.mid
             from jsonb_to_recordset(p_messages) m (mid text, text text, at timestamptz)
-            where case when v_effect.payload ? 'text' then m.text = v_effect.payload ->> 'text' else m.text = '' end
+            where case when v_effect.payload ? 'text' then ingestion.may_be_sent_as(v_effect, m.text, '[]') else m.text = '' end
                 and m.at <@ ingestion.echo_window(v_effect)
                 and not exists (
                     select from public.outbox o

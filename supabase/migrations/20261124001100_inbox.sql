@@ -4,6 +4,21 @@
 -- A page of a view costs a page, however much is stored, if it is ordered like an index of its table. Values from
 -- other tables are looked up row by row, and only for columns that are asked for. The plans are in docs/database.md.
 
+-- Returns why a message shows no text, or null if it shows one.
+create function ingestion.why_empty(p_message public.messages) returns text
+language sql immutable set search_path = ''
+return case
+    when p_message.unsent_at is not null then 'unsent'
+    when coalesce(p_message.text, '') <> '' then null
+    when p_message.is_unsupported then 'unsupported'
+    when p_message.is_ephemeral then 'ephemeral'
+    when p_message.attachments <> '[]' then 'attachment'
+    when p_message.reply_to_story is not null then 'story_reply'
+    when p_message.referral is not null then 'referral'
+    when p_message.kind = 'postback' then 'postback'
+    else 'empty'
+end;
+
 -- One row a conversation; order by (last_message_at, contact_id). Unread are the person's messages after our last one
 -- (by whatever app, automatic replies too) and after the time that an inbox has marked as seen. The count ends at
 -- 1000, so that one noisy conversation does not slow down the list. is_unread is unread_count > 0, in a form that the
@@ -24,6 +39,7 @@ select
     last.text as last_text,
     last.attachment_types as last_attachment_types,
     last.unsent_at as last_unsent_at,
+    last.note as last_note,
     unread.unread_count,
     p.last_inbound_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity') and unread.unread_count > 0
         as is_unread,
@@ -36,7 +52,8 @@ from public.profiles p
 left join lateral (
     select
         m.mid, m.direction, m.kind, m.text, m.unsent_at,
-        array(select item ->> 'type' from jsonb_array_elements(m.attachments) item) as attachment_types
+        array(select item ->> 'type' from jsonb_array_elements(m.attachments) item) as attachment_types,
+        ingestion.why_empty(m) as note
     from public.messages m
     where m.account_id = p.account_id and m.contact_id = p.igsid and not m.is_placeholder
     order by m.sent_at desc, m.mid desc
@@ -54,6 +71,7 @@ left join lateral (
 ) unread on true
 where p.last_message_at is not null;
 comment on view public.conversations is 'One row a person and account: the last message, how many are unread, until when we may answer.';
+comment on column public.conversations.last_note is 'Why last_text is empty: unsent, unsupported (Meta does not show it), ephemeral, attachment, story_reply, referral (an ad or a link alone), postback, empty.';
 comment on column public.conversations.unread_count is 'Up to 1000.';
 comment on column public.conversations.is_unread is 'unread_count > 0; filter on this one, it has an index.';
 comment on column public.conversations.window_open_until is 'Meta''s 24 hours after the person''s last message or tap; null where they never wrote.';

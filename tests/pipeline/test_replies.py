@@ -417,3 +417,123 @@ def test_a_catastrophic_rule_does_not_stop_the_others(world: World) -> None:
     world.rule(trigger="keyword", match="regex", pattern=r"\bprice\b", reply_text="20.")
     world.deliver(webhook(message("price " + "a" * 900 + "!"), reaction(new_mid())))
     assert [sent["message"]["text"] for sent in world.sent()] == ["20."]
+
+
+# Placeholders: what is known, also if it is known only later.
+
+
+def texts(world: World) -> list[str]:
+    return [sent["message"]["text"] for sent in world.sent()]
+
+
+def test_the_author_of_a_first_comment_is_called_by_the_name_in_the_webhook(world: World) -> None:
+    world.rule(trigger="comment", pattern="price", reply_text="Hello {first_name}, it is 20 (@{username}).")
+    world.deliver(webhook(comment("price?"), under="changes"))
+    assert texts(world) == ["Hello somebody, it is 20 (@somebody)."]
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Hello {first_name}, it is 20.", "Hello, it is 20."),
+        ("Hello {first_name|there}, it is 20.", "Hello there, it is 20."),
+        ("{name}: it is 20 (@{username}).", "it is 20."),
+    ],
+)
+def test_a_person_without_a_name_is_not_called_by_nothing(world: World, template: str, text: str) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text=template)
+    world.graph_fault("profile", "no_consent")
+    world.deliver(webhook(message("price")))
+    assert texts(world) == [text]
+
+
+def test_a_reply_that_says_nothing_then_is_skipped_with_a_code(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="{first_name}")
+    world.graph_fault("profile", "no_consent")
+    world.deliver(webhook(message("price")))
+    assert world.sent() == []
+    assert world.row("select state, error_code from outbox") == {"state": "skipped", "error_code": "empty_reply"}
+    assert world.row("select processed_at is not null as done from events")["done"]
+
+
+def test_what_was_rendered_without_a_name_is_rendered_again_with_it(world: World) -> None:
+    """Meta shows no profile and refuses the send for its rate; at the next attempt it shows the name."""
+    world.rule(trigger="keyword", pattern="price", reply_text="Hello {first_name|there}!")
+    world.graph_fault("profile", "429", times=1)
+    world.graph_fault("send", "expired_token", times=1)
+    world.deliver(webhook(message("price")))
+    assert world.row("select payload ->> 'text' as text from outbox") == {"text": "Hello there!"}
+    world.db.execute("update accounts set state = 'active', dead_env_tokens = '{}'")
+    world.show_profile({"id": CONTACT, "name": "Ada Lovelace", "username": "ada"})
+    while world.rows("select from outbox where state = 'planned'"):
+        world.sweep()
+    assert texts(world) == ["Hello Ada!"]
+
+
+@pytest.mark.parametrize("words", ["Hello there!", "Hello Ada!"])
+def test_an_echo_of_any_attempt_settles_the_reply(world: World, words: str) -> None:
+    """Meta refused both attempts, and delivered one of them all the same: its echo comes late."""
+    world.rule(trigger="keyword", pattern="price", reply_text="Hello {first_name|there}!")
+    world.graph_fault("profile", "429", times=1)
+    world.graph_fault("send", "expired_token", times=2)
+    world.deliver(webhook(message("price")))
+    world.show_profile({"id": CONTACT, "name": "Ada Lovelace", "username": "ada"})
+    world.db.execute("update accounts set state = 'active', dead_env_tokens = '{}'")
+    world.sweep()
+    assert world.row("select payload ->> 'text' as text, left_as -> 0 ->> 'text' as before from outbox") == {
+        "text": "Hello Ada!", "before": "Hello there!",
+    }  # fmt: skip
+    world.deliver(webhook(echo(words, mid="m_late")))
+    assert world.row("select state, mid from outbox") == {"state": "sent", "mid": "m_late"}
+    world.db.execute("update accounts set state = 'active', dead_env_tokens = '{}'")
+    world.sweep()
+    assert world.sent() == []
+
+
+# Nothing is left unanswered in silence.
+
+
+def without_author(text: str, **author: str) -> dict[str, Any]:
+    body = comment(text)
+    body["value"]["from"] = author
+    return body
+
+
+@pytest.mark.parametrize("author", [{"username": "ada"}, {}])
+def test_a_comment_without_the_id_of_its_author_gets_its_private_reply(world: World, author: dict[str, str]) -> None:
+    world.rule(trigger="comment", pattern="price", reply_text="Hello {username|there}, it is 20.")
+    body = without_author("price", **author)
+    for _ in range(2):
+        world.deliver(webhook(body, under="changes"))
+        world.forget_deduplication()
+    [sent] = world.sent()
+    assert sent["comment_id"] == body["value"]["id"]
+    assert sent["message"]["text"] == f"Hello {author.get('username', 'there')}, it is 20."
+    assert world.row("select state, contact_id from outbox") == {"state": "sent", "contact_id": None}
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_comment_told_with_and_without_its_author_gets_one_reply(world: World, order: int) -> None:
+    world.rule(trigger="comment", pattern="price", reply_text="20.")
+    whole = comment("price")
+    nameless = {**whole, "value": {**whole["value"], "from": {"username": "somebody"}}}
+    for telling in [whole, nameless][::order]:
+        world.deliver(webhook(telling, under="changes"))
+        world.forget_deduplication()
+    assert len(world.sent()) == 1
+
+
+def test_our_own_comment_is_known_by_our_name_too(world: World) -> None:
+    world.rule(trigger="comment", pattern="price", reply_text="20.")
+    world.db.execute("insert into accounts (account_id, username) values (%s, 'Shop')", (ACCOUNT,))
+    world.deliver(webhook(without_author("the price is 20", username="shop"), under="changes"))
+    assert world.sent() == []
+    assert world.row("select is_self from comments") == {"is_self": True}
+
+
+def test_a_rule_that_cools_down_says_so(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.", cooldown_s=60)
+    for _ in range(2):
+        world.deliver(webhook(message("price")))
+    rows = world.rows("select state, error_code from outbox order by planned_at")
+    assert rows == [{"state": "sent", "error_code": None}, {"state": "skipped", "error_code": "cooling_down"}]

@@ -293,9 +293,9 @@ def test_an_attachment_goes_out_as_the_send_api_takes_it(attachment: Attachment,
     [
         ("Ada Lovelace", "ada.l", "Hi Ada Lovelace, Ada, @ada.l {price} {0}"),
         (None, "ada.l", "Hi ada.l, ada.l, @ada.l {price} {0}"),
-        ("  ", "ada.l", "Hi , , @ada.l {price} {0}"),
+        ("  ", "ada.l", "Hi ada.l, ada.l, @ada.l {price} {0}"),
         ("Ada", None, "Hi Ada, Ada, @Ada {price} {0}"),
-        (None, None, "Hi , , @ {price} {0}"),
+        (None, None, "Hi, {price} {0}"),
         ("{username}", "ada.l", "Hi {username}, {username}, @ada.l {price} {0}"),
     ],
 )
@@ -304,6 +304,44 @@ def test_placeholders_are_fill_in_and_other_braces_left_alone(
 ) -> None:
     template = "Hi {name}, {first_name}, @{username} {price} {0}"
     assert render(template, name=name, username=username) == text
+
+
+@pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("Hello {first_name}, thanks", "Hello, thanks"),
+        ("Hello {first_name}!", "Hello!"),
+        ("Hello {first_name}", "Hello"),
+        ("{first_name}, thanks", "thanks"),
+        ("{first_name} thanks", "thanks"),
+        ("Hi {first_name} and welcome", "Hi and welcome"),
+        ("Thanks (@{username})!", "Thanks!"),
+        ('Thanks "{name}" !', "Thanks !"),
+        ("One\n{name}: two", "One\ntwo"),
+        ("Hello {first_name|there}!", "Hello there!"),
+        ("Hello {first_name| }!", "Hello!"),
+        ("Hello {first_name|}!", "Hello!"),
+        ("{name}{username}", ""),
+        ("Hello { first_name }, {first_name|a|b} {0}", "Hello { first_name }, {first_name|a|b} {0}"),
+    ],
+)
+def test_a_placeholder_without_a_value_takes_its_default_or_goes(template: str, text: str) -> None:
+    assert render(template, name=None, username=" ") == text
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [*["{name}", "{first_name}", "{username|}", "Hello", ",", "!", "(", ")", "@", "\n"], " ", "thanks"]
+        )
+    )
+)
+def test_where_nothing_is_known_no_trace_of_a_placeholder_stays(parts: list[str]) -> None:
+    text = render("".join(parts), name=None, username=None)
+    assert "\x00" not in text
+    assert not any(placeholder in text for placeholder in ("{name}", "{first_name}", "{username|}"))
+    without = "".join(part for part in parts if not part.startswith("{"))
+    assert [sign for sign in text if sign.isalpha()] == [sign for sign in without if sign.isalpha()]
 
 
 @given(st.text(min_size=1), st.text(), st.lists(st.builds(Choice, title=st.text(), payload=st.text()), max_size=13))
