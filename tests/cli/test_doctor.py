@@ -109,7 +109,7 @@ def test_the_deployments_own_missing_settings_are_shown(world: World) -> None:
     [
         ({"INSTAGRAM_VERIFY_TOKEN": "another"}, "handshake", "Webhooks > Verify token"),
         ({"INSTAGRAM_APP_SECRET": "another"}, "signature", "Instagram app secret"),
-        ({"INTERNAL_API_SECRET": "another"}, "health", "Use the same value"),
+        ({"INTERNAL_API_SECRET": "another-internal-secret"}, "health", "Use the same value"),
         ({"INSTAGRAM_ACCOUNT_ID": FIRST}, "graph", "INSTAGRAM_ACCOUNT_ID=17841400000000001"),
     ],
 )
