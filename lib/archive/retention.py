@@ -14,7 +14,7 @@ STEP = 2000
 FOREVER_DAYS = 100 * 365
 """A longer time gives a date that neither Postgres nor Python can hold, and means the same."""
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class Expired(Model):
@@ -43,7 +43,7 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
         expired += step
         # Only 0 is the end: a step skips locked rows, so it can empty fewer rows than are due.
         done = step == 0
-    _log.info(
+    _summary_log.info(
         "Raw items expired",
         count=expired,
         before=before.isoformat(),

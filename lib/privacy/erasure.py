@@ -28,6 +28,7 @@ _CODE_BYTES = 15
 _CODE = re.compile(r"[A-Z2-7]{24}")
 
 _log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 LookUp: TypeAlias = Erasure | Literal["malformed", "unavailable"]
@@ -60,7 +61,7 @@ async def erase_on_request(
     code = code_of(request, settings.internal_api_secret, now=now)
     async with deadline.enforced():
         erasure = await erasures.request(code, request.user_id, via="callback")
-    _log.info("Erasure requested", confirmation_code=code, scope=erasure.scope)
+    _summary_log.info("Erasure requested", confirmation_code=code, scope=erasure.scope)
     try:
         async with deadline.enforced():
             await carry_out(erasures, code, deadline=deadline)
@@ -95,14 +96,14 @@ async def finish_pending(erasures: ErasureStore, *, deadline: Deadline) -> Finis
             done += erasure.state == "done"
     finished = FinishedErasures(done, len(codes) - done - len(failed), failed)
     if codes:
-        _log.info("Pending erasures worked on", done=finished.done, left=finished.left, failed=len(failed))
+        _summary_log.info("Pending erasures worked on", done=finished.done, left=finished.left, failed=len(failed))
     return finished
 
 
 async def deauthorize(request: SignedRequest, erasures: ErasureStore, *, now: datetime) -> Deauthorized:
     """Stops the account whose owner removed the app, and deletes its token. Returns the result."""
     outcome = await erasures.deauthorize(request.user_id, at=_issued_at(request, now))
-    _log.error("Account deauthorized", account_id=request.user_id, outcome=outcome)
+    _summary_log.error("Account deauthorized", account_id=request.user_id, outcome=outcome)
     return outcome
 
 
