@@ -22,7 +22,8 @@ MORE_AFTER_THE_END = 10
 """The lines that the server or a task may write after the answer. The sum of these bounds is less than 256."""
 
 HOLD_FOR_S = 30.0
-"""A process that is killed loses the lines that it holds, so a long job holds none after this time. Every route but the jobs has answered."""
+"""A process that is killed loses the lines that it holds, so a long job holds none after this time. Every other route
+has answered by then."""
 
 
 class Line(NamedTuple):
