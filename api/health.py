@@ -1,5 +1,9 @@
 """GET /api/health: which settings are there and, for a holder of the internal secret, whether everything answers."""
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 import os
 
 from starlette.requests import Request

@@ -3,6 +3,10 @@
 One function for three paths: Vercel's Hobby plan takes twelve functions (docs/vercel.md).
 """
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 from datetime import UTC, datetime
 
 from starlette.requests import Request

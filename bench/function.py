@@ -6,8 +6,10 @@ import hashlib
 import hmac
 import json
 import os
+import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, TypeAlias
 
 import httpcore
@@ -19,6 +21,9 @@ from dev.stack.config import ROOT, StackConfig
 from dev.stack.stack import Stack
 from lib.container import container
 from lib.ingest.http_client import IngestHttpClient
+
+# The functions take over the streams and the hooks of their process. This process has its own to print to.
+sys.modules.setdefault("lib.core.start_log", ModuleType("lib.core.start_log"))
 
 App: TypeAlias = Callable[..., Awaitable[None]]
 Answerer: TypeAlias = Callable[[str, bytes], Awaitable[tuple[int, bytes]]]

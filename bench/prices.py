@@ -16,6 +16,9 @@ MEMORY_GB = 2.0
 """The size of Vercel's standard instance."""
 
 QSTASH_MESSAGE, QSTASH_FREE_A_DAY = 1 / 100_000, 1_000
+SWEEPS_A_DAY = 24 * 6
+"""A QStash schedule calls the sweeper every ten minutes. Each sweep is one message and one invocation."""
+
 QSTASH_FIXED = ((1_000_000, 180.0), (10_000_000, 420.0))
 """Upstash, "QStash pricing": pay as you go, free up to a daily number; fixed plans by messages a day."""
 
@@ -52,7 +55,7 @@ def as_table(ways: Mapping[str, Used]) -> str:
 
 def vercel(used: Used, events: int) -> float:
     """Returns dollars a month: nothing within Hobby's allowance, else Pro, whose credit is used first."""
-    invocations = used.invocations * events
+    invocations = used.invocations * events + SWEEPS_A_DAY * DAYS
     cpu_hours, gb_hours = used.cpu_s * events / 3600, used.busy_s * events / 3600 * MEMORY_GB
     small = invocations <= VERCEL_HOBBY_INVOCATIONS and gb_hours <= VERCEL_HOBBY_GB_HOURS
     if small and cpu_hours <= VERCEL_HOBBY_CPU_HOURS:
@@ -62,7 +65,7 @@ def vercel(used: Used, events: int) -> float:
 
 def qstash(used: Used, events: int) -> float:
     """Returns dollars a month: free, by the message, or a fixed plan, whichever is least."""
-    messages = used.qstash_messages * events
+    messages = used.qstash_messages * events + SWEEPS_A_DAY * DAYS
     if messages / DAYS <= QSTASH_FREE_A_DAY:
         return 0.0
     return min(messages * QSTASH_MESSAGE, *(price for most, price in QSTASH_FIXED if messages / DAYS <= most))

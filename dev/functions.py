@@ -33,6 +33,9 @@ GRACEFUL_STOP_S = 2
 ROOT_VARIABLE = "DEV_FUNCTIONS_ROOT"
 EAGER_VARIABLE = "DEV_FUNCTIONS_EAGER"
 
+_write = sys.stderr.write
+"""Writes the platform's own lines. What a function writes to stderr becomes JSON (`lib/core/stray_output.py`)."""
+
 
 @dataclass(frozen=True)
 class Function:
@@ -153,7 +156,9 @@ class Platform:
             app = self._apps.get(function.path) or function.load()
             self._apps[function.path] = app
         except Exception:
-            _log(traceback.format_exc())
+            # Vercel's runtime reports it on the first stderr, whatever is sys.stderr now.
+            stderr = sys.__stderr__ or sys.stderr
+            stderr.write(f"could not import {function.path}:\n{traceback.format_exc()}")
             await reply.page(500, "A server error has occurred", "FUNCTION_INVOCATION_FAILED")
             return
         await _run(app, function, scope, _Request(body, receive), reply)
@@ -168,7 +173,8 @@ async def _run(app: ASGIApp, function: Function, scope: Scope, request: "_Reques
             _log(f"{function.path} was cut off after its maxDuration of {function.max_duration_s:g} s")
             await reply.page(504, "An error occurred with your deployment", "FUNCTION_INVOCATION_TIMEOUT")
             return
-        _log(traceback.format_exc())
+        # As Vercel's runtime, whose server is uvicorn.
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application\n")
         await reply.plain(500, "Internal Server Error", {})
 
 
@@ -228,8 +234,7 @@ async def _read_body(receive: Receive) -> bytes | None:
 
 
 def _log(text: str) -> None:
-    sys.stderr.write(text.rstrip("\n") + "\n")
-    sys.stderr.flush()
+    _write(text.rstrip("\n") + "\n")
 
 
 def application() -> Platform:

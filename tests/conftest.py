@@ -1,7 +1,9 @@
 """The real stack, started once a run and made empty before each test that asks for it."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +12,9 @@ from hypothesis import HealthCheck, settings
 from dev.stack import Ports, Stack, StackConfig
 from tests.support.secrecy import function_logs, watch
 from tests.support.world import World
+
+# The functions take over the streams and the hooks of their process. This process is pytest's, and keeps its own.
+sys.modules.setdefault("lib.core.start_log", ModuleType("lib.core.start_log"))
 
 TIME_SCALE = 0.002
 """Twelve seconds of QStash's back-off are 24 ms here."""

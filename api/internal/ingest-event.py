@@ -1,5 +1,9 @@
 """POST /api/internal/ingest-event: events in; each is made durable by QStash, or processed here."""
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 import time
 
 from starlette.requests import Request

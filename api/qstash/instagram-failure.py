@@ -1,5 +1,9 @@
 """POST /api/qstash/instagram-failure: QStash gave up on a message; it is kept, for people and for a retry."""
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 from starlette.requests import Request
 from starlette.responses import Response
 

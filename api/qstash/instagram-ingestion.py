@@ -1,5 +1,9 @@
 """POST /api/qstash/instagram-ingestion: the consumer. QStash delivers one event; the event takes effect, once."""
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 from starlette.requests import Request
 from starlette.responses import Response
 

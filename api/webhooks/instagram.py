@@ -1,5 +1,9 @@
 """GET and POST /api/webhooks/instagram: Meta's verification handshake, and Meta's webhooks."""
 
+import lib.core.start_log  # noqa: F401  from here on, every line of the log is JSON
+
+# isort: split
+
 import time
 
 from starlette.requests import Request

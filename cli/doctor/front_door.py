@@ -5,7 +5,7 @@ import secrets
 import httpx
 
 from cli.doctor.case import Case, error_code, json_object
-from cli.doctor.finding import Finding, fail, ok
+from cli.doctor.finding import Finding, fail, ok, warn
 from dev.send.webhook import WEBHOOK_PATH, as_meta_writes
 from lib.webhooks.signature import sign_hub
 
@@ -18,6 +18,13 @@ DEPLOY_AGAIN = "Set it at Vercel (`npx vercel env add NAME production`) and depl
 async def settings(case: Case) -> Finding:
     """Each needed setting is set, and each setting is well-formed."""
     if not case.problems:
+        if case.settings.has_legacy_supabase_key and not case.is_local:
+            return warn(
+                "all needed settings are set and well-formed; SUPABASE_SERVICE_ROLE_KEY is a legacy key",
+                cause="Supabase ends the legacy keys with 2026.",
+                fix="Make a secret key (sb_secret_…) in the Supabase Dashboard: Project Settings > API Keys. Set "
+                f"SUPABASE_SERVICE_ROLE_KEY to it, in .env too. {DEPLOY_AGAIN}",
+            )
         return ok("all needed settings are set and well-formed")
     where = "in .env" if case.is_local else "in .env, and the same at Vercel (`npx vercel env add NAME production`)"
     names = ", ".join(case.problems)

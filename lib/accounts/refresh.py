@@ -21,6 +21,7 @@ CONCURRENT_REFRESHES = 4
 CALL_TIMEOUT_S = 5.0
 
 _log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class Failure(Model):
@@ -65,7 +66,7 @@ class Refresher:
         for expiring in report.expiring:
             _log.warning("Access expires", account_id=expiring.account_id, days_left=expiring.days_left)
         left = outcomes.count("left")
-        _log.info(
+        _summary_log.info(
             "Access refreshed",
             due=len(due),
             refreshed=report.refreshed,

@@ -18,7 +18,7 @@ STEP = 2000
 FOREVER_DAYS = 100 * 365
 """A longer time gives a date that neither Postgres nor Python can hold, and means the same."""
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class Expired(Model):
@@ -46,7 +46,7 @@ async def expire(archive: ArchiveStore, *, now: datetime, keep_days: int, deadli
         step = await archive.expire_raw(before=before, limit=STEP)
         expired += step.items + step.letters
         done = step.done
-    _log.info(
+    _summary_log.info(
         "Raw items expired",
         count=expired,
         before=before.isoformat(),

@@ -61,7 +61,8 @@ WHERE = {
     "QSTASH_NEXT_SIGNING_KEY": "Upstash Console: QStash > Signing Keys > Next.",
     "SUPABASE_URL": "Supabase Dashboard: Project Settings > Data API > Project URL (https://….supabase.co).",
     "SUPABASE_SERVICE_ROLE_KEY": (
-        "Supabase Dashboard: Project Settings > API Keys > a secret key (sb_secret_…), or the legacy service_role key."
+        "Supabase Dashboard: Project Settings > API Keys > a secret key (sb_secret_…), or the legacy service_role key "
+        "(Supabase ends legacy keys with 2026)."
     ),
     "INSTAGRAM_ACCESS_TOKEN": "Meta App Dashboard: Instagram > API setup with Instagram login > Generate token.",
     "INSTAGRAM_ACCOUNT_ID": "The user_id in the answer of GET /me?fields=user_id,username; also entry.id in a webhook.",

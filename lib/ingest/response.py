@@ -17,7 +17,7 @@ RETRY_AFTER_S = 5
 
 Status: TypeAlias = Literal["queued", "deduplicated", "processed", "duplicate", "rejected", "failed"]
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class IngestResult(Model):
@@ -80,7 +80,7 @@ def ingest_response(results: Sequence[IngestResult], *, started_s: float) -> Res
     elif bad := [result for result in results if result.status == "rejected"]:
         outcome, status = "permanent", 400
     first = bad[0].error if bad else None
-    say = _log.warning if bad else _log.info
+    say = _summary_log.warning if bad else _summary_log.info
     say(
         "Events ingested",
         events=len(results),

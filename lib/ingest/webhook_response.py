@@ -9,7 +9,7 @@ from lib.core import log
 from lib.ingest.response import IngestResult
 from lib.web.responses import for_meta_retry, json_response
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 def webhook_response(results: Sequence[IngestResult], *, ignored: int, started_s: float) -> Response:
@@ -20,9 +20,9 @@ def webhook_response(results: Sequence[IngestResult], *, ignored: int, started_s
     counts = tally(results, ignored=ignored)
     ms = log.ms_since(started_s)
     if "failed" in counts:
-        _log.error("Webhook refused for now", **counts, outcome="retryable", code="not_durable", ms=ms)
+        _summary_log.error("Webhook refused for now", **counts, outcome="retryable", code="not_durable", ms=ms)
         return for_meta_retry(counts)
-    _log.info("Webhook received", **counts, outcome="durable", code="ok", ms=ms)
+    _summary_log.info("Webhook received", **counts, outcome="durable", code="ok", ms=ms)
     return json_response(200, counts)
 
 

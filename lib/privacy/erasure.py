@@ -28,6 +28,7 @@ _CODE_BYTES = 15
 _CODE = re.compile(r"[A-Z2-7]{24}")
 
 _log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 LookUp: TypeAlias = Erasure | Literal["malformed", "unavailable"]
@@ -65,7 +66,7 @@ async def erase_on_request(
     if erasure.state == "refused":
         raise _taken_elsewhere()
     code = erasure.code
-    _log.info("Erasure requested", confirmation_code=code, scope=erasure.scope, state=erasure.state)
+    _summary_log.info("Erasure requested", confirmation_code=code, scope=erasure.scope, state=erasure.state)
     try:
         async with deadline.enforced():
             await carry_out(erasures, code, deadline=deadline)
@@ -103,7 +104,7 @@ async def finish_pending(erasures: ErasureStore, *, deadline: Deadline) -> Finis
             done += erasure.state == "done"
     finished = FinishedErasures(done, len(codes) - done - len(failed), failed)
     if codes:
-        _log.info("Pending erasures worked on", done=finished.done, left=finished.left, failed=len(failed))
+        _summary_log.info("Pending erasures worked on", done=finished.done, left=finished.left, failed=len(failed))
     return finished
 
 
@@ -115,7 +116,7 @@ async def deauthorize(request: SignedRequest, erasures: ErasureStore, *, now: da
     outcome = await erasures.deauthorize(request.user_id, at=_end_of_second(request, now), proof=request.proof)
     if outcome is Deauthorized.REFUSED:
         raise _taken_elsewhere()
-    _log.error("Account deauthorized", account_id=request.user_id, outcome=outcome)
+    _summary_log.error("Account deauthorized", account_id=request.user_id, outcome=outcome)
     return outcome
 
 

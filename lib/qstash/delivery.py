@@ -16,7 +16,7 @@ from lib.errors.verdict import Verdict, outage
 from lib.qstash.signature import verify_qstash
 from lib.web.responses import Refused, json_response, read_body, retry_after, verdict_body
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Delivery:
         self, message: str, *, outcome: str, code: str = "ok", level: Literal["info", "error"] = "info", **more: object
     ) -> None:
         """Writes the one log line of a successful attempt; `more` names its event."""
-        say = _log.info if level == "info" else _log.error
+        say = _summary_log.info if level == "info" else _summary_log.error
         say(message, **self._fields(outcome, code), **more)
 
     def failed(self, error: Exception, *, event_id: str | None = None, may_stop: bool = True) -> Response:
@@ -47,9 +47,11 @@ class Delivery:
         path = error.path if isinstance(error, InvalidPayload) else None
         fields = self._fields(verdict.kind, verdict.code)
         if verdict.code == "unknown_error":
-            _log.exception("Delivery failed for an unknown reason", **fields, event_id=event_id)
+            _summary_log.exception("Delivery failed for an unknown reason", **fields, event_id=event_id)
         else:
-            _log.warning("Delivery failed", **fields, event_id=event_id, path=path, error_type=type(error).__name__)
+            _summary_log.warning(
+                "Delivery failed", **fields, event_id=event_id, path=path, error_type=type(error).__name__
+            )
         return for_consumer(verdict, message_id=self.message_id, path=path)
 
     def _fields(self, outcome: str, code: str) -> dict[str, Any]:

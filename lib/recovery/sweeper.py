@@ -42,6 +42,7 @@ PAGE_S = 15.0
 """The time for one page. With less time left, no page is taken."""
 
 _log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class Swept(Model):
@@ -108,7 +109,7 @@ async def sweep(
         unknown_sends_for_a_day=sends.unknown_for_a_day,
         done=done,
     )
-    _log.info(
+    _summary_log.info(
         "Swept",
         **swept.model_dump(),
         letters_closed=letters,

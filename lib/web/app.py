@@ -25,7 +25,7 @@ ROUTE_PARAMETER = "route"
 _OF_EVERY_ANSWER = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """No answer may be cached, and no browser may guess another type."""
 
-_log = log.get(__name__)
+_summary_log = log.summary(__name__)
 
 
 class App:
@@ -44,12 +44,15 @@ class App:
             return
         request = Request(scope, receive, send)
         started_s = time.monotonic()
-        try:
-            answer = await _handler(self._handlers(request), request.method)(request)
-        except Exception as error:
-            answer = _answer(request, error, started_s)
-        answer.headers.update(_OF_EVERY_ANSWER)
-        await answer(scope, receive, send)
+        with log.of_request() as lines:
+            try:
+                answer = await _handler(self._handlers(request), request.method)(request)
+            except Exception as error:
+                answer = _answer(request, error, started_s)
+            answer.headers.update(_OF_EVERY_ANSWER)
+            # Before the answer: after it the platform may freeze the instance.
+            log.end(lines)
+            await answer(scope, receive, send)
 
     def _handlers(self, request: Request) -> Handlers:
         if "" in self.routes:
@@ -86,7 +89,9 @@ def _answer(request: Request, error: Exception, started_s: float) -> Response:
     path = request.scope["path"]  # `request.url` raises for a query that is not UTF-8
     ms = log.ms_since(started_s)
     if isinstance(error, Refused):
-        _log.warning("Request refused", path=path, status=error.status, outcome="permanent", code=error.code, ms=ms)
+        _summary_log.warning(
+            "Request refused", path=path, status=error.status, outcome="permanent", code=error.code, ms=ms
+        )
         return json_response(error.status, error.body(), error.headers)
     verdict = classify(error)
     status = _status_of(error, verdict)
@@ -99,11 +104,11 @@ def _answer(request: Request, error: Exception, started_s: float) -> Response:
         "error_type": type(error).__name__,
     }
     if isinstance(error, BadConfiguration):
-        _log.error("Not configured", **fields, variables=list(error.names))
+        _summary_log.error("Not configured", **fields, variables=list(error.names))
     elif status < 500:
-        _log.warning("Request refused", **fields)
+        _summary_log.warning("Request refused", **fields)
     else:
-        _log.exception("Request failed", **fields)
+        _summary_log.exception("Request failed", **fields)
     headers = {"Retry-After": retry_after(verdict.retry_after or RETRY_AFTER_S)} if status == 503 else None
     field_path = error.path if isinstance(error, InvalidPayload) else None
     return json_response(status, verdict_body(verdict, path=field_path), headers)

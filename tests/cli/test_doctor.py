@@ -1,5 +1,6 @@
 """`python -m cli doctor`: all is well on the running stack, and each thing that is not is named with its fix."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from cli.doctor import front_door
+from cli.doctor.case import Case
 from cli.doctor.examination import CHECKS
 from cli.main import cli
 from dev.stack import keys
@@ -14,6 +17,7 @@ from dev.stack.config import ROOT
 from dev.stack.migrations import read_migrations
 from dev.stack.ports import free_port
 from tests.support.accounts import FIRST, connect, dead_token_of, token_of
+from tests.support.settings import COMPLETE
 from tests.support.world import World
 
 
@@ -82,6 +86,22 @@ def test_a_wrong_setting_is_named_and_what_needs_it_is_skipped(world: World, mon
     assert found["deployment"]["state"] == "ok"
 
 
+@pytest.mark.parametrize(
+    ("key", "is_local", "state"),
+    [
+        (keys.supabase_jwt("service_role"), False, "warn"),
+        (keys.supabase_jwt("service_role"), True, "ok"),
+        (keys.SECRET_KEY, False, "ok"),
+    ],
+)
+def test_a_key_that_supabase_is_about_to_end_is_a_warning(key: str, is_local: bool, state: str) -> None:
+    env = {**COMPLETE, "SUPABASE_SERVICE_ROLE_KEY": key}
+    case = Case(url="https://shop.example", env=env, is_local=is_local, anon_key="", migrations_dir=ROOT)
+    found = asyncio.run(front_door.settings(case))
+    assert found.state == state
+    assert ("sb_secret_" in found.fix) is (state == "warn")
+
+
 def test_a_deployment_has_no_settings_but_those_of_env(world: World) -> None:
     found, status = examined(world, "--url", "https://deployment.invalid")
     assert status == 1
@@ -109,7 +129,7 @@ def test_the_deployments_own_missing_settings_are_shown(world: World) -> None:
     [
         ({"INSTAGRAM_VERIFY_TOKEN": "another"}, "handshake", "Webhooks > Verify token"),
         ({"INSTAGRAM_APP_SECRET": "another"}, "signature", "Instagram app secret"),
-        ({"INTERNAL_API_SECRET": "another"}, "health", "Use the same value"),
+        ({"INTERNAL_API_SECRET": "another-internal-secret"}, "health", "Use the same value"),
         ({"INSTAGRAM_ACCOUNT_ID": FIRST}, "graph", "INSTAGRAM_ACCOUNT_ID=17841400000000001"),
     ],
 )

@@ -1,16 +1,19 @@
 """The log: each delivery is one line with all six fields, any other request ends in one with verdict, code and ms."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from dev.stack import keys
+from lib.core.log import MAX_LINE_BYTES
+from lib.core.request_log import MAX_LINES
 from tests.support.builders import message, new_mid, webhook
 from tests.support.deliveries import body_of, event, failure_callback, signature
-from tests.support.logs import objects, words_refused
-from tests.support.world import CONSUMER, FAILURE, World
+from tests.support.logs import objects, words_refused, written
+from tests.support.world import CONSUMER, FAILURE, SWEEP, World
 
 SIX_FIELDS = {"event_id", "message_id", "retried", "outcome", "code", "ms"}
 
@@ -130,3 +133,82 @@ def test_the_jobs_and_what_is_refused_say_verdict_code_and_time(world: World) ->
         "Access refreshed": ("done", "ok"),
         "Request refused": ("permanent", "missing_signature"),
     }
+
+
+# However much one request has to say: Vercel shows 256 lines of it, and no more than 1 MB.
+
+MANY = 400
+NOBODY = "http://127.0.0.1:9"
+
+
+def lines_of(world: World, env: dict[str, str], request: Callable[[str], httpx.Response]) -> list[str]:
+    """The lines that one instance writes for one request."""
+    with world.stack.functions(env) as base_url:
+        request(base_url)
+        text = world.stack.log_path(f"functions-{httpx.URL(base_url).port}").read_text()
+    return [line for line in text.splitlines() if not line.startswith(("GET /", "POST /"))]
+
+
+def bounded(lines: list[str], *, first: str, dropped: int) -> list[dict[str, Any]]:
+    """The objects in `lines`, if they are few and short, the summary first and the count of what is missing last."""
+    said = [written(line) for line in lines]
+    assert len(lines) < 250
+    assert max(map(len, lines)) <= MAX_LINE_BYTES
+    assert said[0]["message"] == first
+    assert said[-1]["message"] == "Log lines dropped"
+    assert said[-1]["log_lines_dropped"] == sum(said[-1]["dropped"].values()) == dropped
+    return said
+
+
+def test_many_events_that_are_queued_are_few_lines_the_sum_first(world: World) -> None:
+    events = [event() for _ in range(MANY)]
+    with lines_written(world) as lines:
+        assert world.post_events({"events": events}).status_code == 200
+    world.cancel_deliveries()
+    mine = [line for line in lines if line["message"] != "Event processed"]
+    assert (mine[0]["message"], mine[0]["queued"]) == ("Events ingested", MANY)
+    assert [line["message"] for line in mine[1:-1]] == ["Event enqueued to QStash successfully"] * MAX_LINES
+    assert mine[-1]["log_lines_dropped"] == MANY - MAX_LINES
+
+
+def test_many_events_that_are_refused_for_good_are_few_lines_the_sum_first(world: World) -> None:
+    events = [event(text="refused") for _ in range(MANY)]
+    with words_refused(world):
+        lines = lines_of(world, {"QSTASH_URL": NOBODY}, lambda url: world.post_events({"events": events}, base_url=url))
+    said = [written(line) for line in lines]
+    assert said[0].get("rejected", 0) + said[0].get("failed", 0) == MANY
+    bounded(lines, first="Events ingested", dropped=said[-1]["log_lines_dropped"])
+    assert len(said) - 2 + said[-1]["log_lines_dropped"] >= 2 * MANY
+    assert {line["level"] for line in said[1:]} <= {"error", "warning"}
+
+
+@pytest.mark.parametrize("env", [{"SUPABASE_URL": NOBODY}, {}], ids=["nothing answers", "all is refused"])
+def test_a_webhook_of_many_items_that_fail_is_few_lines_the_sum_first(world: World, env: dict[str, str]) -> None:
+    nobody = {"QSTASH_URL": NOBODY, "PUBLIC_URL": NOBODY, **env}
+    with words_refused(world):
+        body = webhook(*(message("refused") for _ in range(MANY)))
+        lines = lines_of(world, nobody, lambda url: world.post_webhook(body, base_url=url))
+    said = bounded(lines, first=written(lines[0])["message"], dropped=written(lines[-1])["log_lines_dropped"])
+    assert said[0]["message"] in ("Webhook received", "Webhook refused for now")
+    assert said[0]["received"] == MANY
+    assert len(said) - 2 + said[-1]["log_lines_dropped"] >= MANY
+
+
+def test_a_sweep_that_gives_many_events_up_is_few_lines_and_says_how_many(world: World) -> None:
+    bodies = [webhook(*(message("hello") for _ in range(100))) for _ in range(MANY // 100)]
+    for body in bodies:
+        world.deliver(body)
+    world.db.execute(
+        "update events set raw = null, processed_at = null, recorded_at = recorded_at - interval '1 hour',"
+        " sweep_after = now() - interval '1 minute'"
+    )
+    lines = lines_of(
+        world,
+        {},
+        lambda url: world.http.get(url + SWEEP, headers={"Authorization": f"Bearer {keys.CRON_SECRET}"}, timeout=60),
+    )
+    said = [written(line) for line in lines]
+    (swept,) = [line for line in said if line["message"] == "Swept"]
+    assert (swept["taken"], swept["given_up"]) == (MANY, MANY)
+    assert len(lines) < 250
+    assert said[-1]["log_lines_dropped"] == MANY + 2 - len(lines)

@@ -112,7 +112,6 @@ def test_whatever_a_setting_holds_it_is_read_or_explained_and_never_shown(name: 
         ({}, "http://localhost:3000"),
         ({"PRODUCTION_DOMAIN": "example.com"}, "http://localhost:3000"),
         ({"VERCEL_ENV": "production", "PRODUCTION_DOMAIN": "example.com"}, "https://example.com"),
-        ({"VERCEL_ENV": "production", "PRODUCTION_DOMAIN": "https://example.com/"}, "https://example.com"),
         ({"VERCEL_ENV": "production", "VERCEL_PROJECT_PRODUCTION_URL": "p.vercel.app"}, "https://p.vercel.app"),
         (
             {
