@@ -65,7 +65,12 @@ class WatchedStack(Stack):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Postgres, PostgREST, QStash and Graph stand-ins, and the functions, on ports of their own."""
     config = StackConfig(
-        data_dir=tmp_path_factory.mktemp("stack"), ports=Ports.free(), time_scale=TIME_SCALE, fast=True, echo="off"
+        data_dir=tmp_path_factory.mktemp("stack"),
+        ports=Ports.free(),
+        time_scale=TIME_SCALE,
+        fast=True,
+        echo="off",
+        new_project=True,
     )
     with WatchedStack(config) as running:
         watch.learn_settings(running.env)

@@ -17,9 +17,9 @@ class StackConfig:
     `SUPABASE_URL`, `QSTASH_URL` or `GRAPH_INSTAGRAM_URL`, the stack uses that server and starts none of its own.
     The stack does not read the process environment, so a test run can not reach a hosted project.
     The QStash stand-in gets `time_scale`, the Graph stand-in gets `echo`. `fast` gives up the database's durability
-    for speed and is for tests only. With `older_project` the database grants by default what a Supabase project made
-    before May 2026 does. `functions_dir` holds `api/` and `vercel.json`. `instances` processes serve the
-    functions.
+    for speed and is for tests only. With `new_project` the database grants nothing by default, as a Supabase project
+    made since May 2026; else everything, as an older one. `functions_dir` holds `api/` and `vercel.json`. `instances`
+    processes serve the functions.
     """
 
     data_dir: Path = ROOT / ".local"
@@ -28,7 +28,7 @@ class StackConfig:
     env: Mapping[str, str] = field(default_factory=dict)
     echo: str = "on"
     fast: bool = False
-    older_project: bool = False
+    new_project: bool = False
     functions_dir: Path = ROOT
     instances: int = 1
     migrations_dir: Path = ROOT / "supabase" / "migrations"

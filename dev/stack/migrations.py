@@ -39,10 +39,10 @@ def accepts_connections(dsn: str) -> bool:
     return True
 
 
-def create_roles(superuser_dsn: str, *, older_project: bool = False) -> None:
+def create_roles(superuser_dsn: str, *, new_project: bool) -> None:
     """Makes a bare cluster look like a new Supabase project. Does nothing the second time.
 
-    With `older_project` it looks like one made before May 2026, with other default privileges.
+    With `new_project` it looks like one made since May 2026, which grants nothing by default.
     """
     import psycopg  # noqa: PLC0415
 
@@ -50,8 +50,8 @@ def create_roles(superuser_dsn: str, *, older_project: bool = False) -> None:
         known = connection.execute("select 1 from pg_roles where rolname = 'authenticator'").fetchone()
         if known is None:
             _run(connection, Path(__file__).with_name("roles.sql").read_text())
-            if older_project:
-                _run(connection, Path(__file__).with_name("older_project.sql").read_text())
+            if new_project:
+                _run(connection, Path(__file__).with_name("new_project.sql").read_text())
 
 
 def read_migrations(directory: Path) -> list[Migration]:

@@ -48,7 +48,12 @@ def stack_options(command: Callable[..., Any], *, time_scale: float = 1.0) -> Ca
         ports = replace(ports, **{name: port for name, port in chosen.items() if port is not None})
         with explained():
             config = StackConfig(
-                data_dir=data_dir, ports=ports, time_scale=time_scale, echo=echo, env=user_settings(ROOT)
+                data_dir=data_dir,
+                ports=ports,
+                time_scale=time_scale,
+                echo=echo,
+                env=user_settings(ROOT),
+                new_project=True,
             )
         return command(config=config, **others)
 

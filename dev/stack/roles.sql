@@ -1,6 +1,8 @@
--- Supabase's roles and default privileges, as a project made since May 2026 has them before its first migration: the
--- migrations grant what they need. In an older project they find everything granted, and revoke what they must
--- (older_project.sql). `postgres`, who runs the migrations, is no superuser.
+-- Supabase's roles and default privileges, as a hosted project has them before its first migration.
+--
+-- This is a project made before May 2026: whatever a migration creates in `public` is granted to anon and
+-- authenticated, so the migrations have to revoke it. A newer project grants nothing (new_project.sql).
+-- `postgres`, who runs the migrations, is no superuser.
 create role postgres login createdb createrole replication bypassrls;
 alter database postgres owner to postgres;
 
@@ -18,8 +20,12 @@ alter role authenticator set statement_timeout to '8s';
 alter role authenticator set lock_timeout to '8s';
 
 grant usage on schema public to postgres, anon, authenticated, service_role;
--- Nothing that a migration creates is granted to anybody, not even to service_role, and no function is PUBLIC's.
-alter default privileges for role postgres revoke execute on functions from public;
+alter default privileges for role postgres in schema public
+    grant all on tables to postgres, anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
+    grant all on functions to postgres, anon, authenticated, service_role;
+alter default privileges for role postgres in schema public
+    grant all on sequences to postgres, anon, authenticated, service_role;
 
 create schema extensions authorization postgres;
 grant usage on schema extensions to anon, authenticated, service_role;

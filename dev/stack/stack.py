@@ -247,7 +247,7 @@ class Stack:
             self._report("postgres: creating the database (first start)")
             self._cluster.create()
         self._start_one("postgres")
-        migrations.create_roles(self._cluster.dsn(SUPERUSER), older_project=self.config.older_project)
+        migrations.create_roles(self._cluster.dsn(SUPERUSER), new_project=self.config.new_project)
         self.migrate()
         self._start_one("postgrest")
 

@@ -48,4 +48,4 @@ class IdLearner:
             _log.warning("Account ids not learned", account_id=access.account_id, code=classify(error).code)
         else:
             del self._not_before_s[access.account_id]
-            _log.info("Account ids learned", account_id=account.account_id, code="ok")
+            _log.debug("Account ids learned", account_id=account.account_id, code="ok")

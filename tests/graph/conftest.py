@@ -21,7 +21,7 @@ from lib.graph.transport import Credentials
 from tests.support.servers import served
 
 APP_SECRET = "the-app-secret"
-ACCOUNT = "17841400000000000"
+ACCOUNT = "17841400000000001"
 TOKEN = "local-very-secret-token"
 PERSON = "1623552688727379"
 

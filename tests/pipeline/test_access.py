@@ -97,7 +97,7 @@ def held(world: World, role: str, *queries: LiteralString) -> list[dict[str, Any
 @pytest.fixture(scope="module")
 def _older_project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     data_dir = tmp_path_factory.mktemp("older_project")
-    config = StackConfig(data_dir, Ports.free(), time_scale=0.002, fast=True, echo="off", older_project=True)
+    config = StackConfig(data_dir, Ports.free(), time_scale=0.002, fast=True, echo="off")
     with Stack(config) as running:
         world = World(running)
         yield world
@@ -230,7 +230,7 @@ def test_an_object_that_a_later_migration_leaves_open_is_found(world: World) -> 
         without_search_path = functions_without_search_path(world)
     finally:
         world.db.execute("drop table public.forgotten; drop view public.forgotten_view; drop function public.forgotten")
-    if world.stack.config.older_project:
+    if not world.stack.config.new_project:
         assert open_to_anon == {"forgotten", "forgotten_view", "forgotten()", "forgotten_id_seq"}
     else:
         assert open_to_anon == set()
