@@ -30,7 +30,7 @@ every accepted message.
 )
 @click.option(
     "--account-id",
-    default="17841400000000000",
+    default="17841400000000001",
     show_default=True,
     help="The account behind `me`, for a token that belongs to no account.",
 )

@@ -25,5 +25,5 @@ class GraphConfig:
 
     webhook_url: str = ""
     app_secret: str = "local-app-secret"
-    account_id: str = "17841400000000000"
+    account_id: str = "17841400000000001"
     echo: EchoMode = EchoMode.ON

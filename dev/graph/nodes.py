@@ -111,6 +111,8 @@ async def node(visit: Visit) -> Answer:
             return _message(sent)
     if visit.node_id in ("me", visit.account.user_id, visit.account.app_scoped_id):
         return await me(visit)
+    if "user_id" in visit.fields:  # only an account has one
+        return _account(visit.world.acting(visit.account, visit.node_id), visit.fields)
     unknown = set(visit.fields) - _PROFILE_FIELDS
     if unknown:
         raise RefusedError(invalid_parameter(f"Tried accessing nonexisting field ({min(unknown)})"))
@@ -122,7 +124,10 @@ async def node(visit: Visit) -> Answer:
 
 
 async def me(visit: Visit) -> Answer:
-    account = visit.account
+    return _account(visit.account, visit.fields)
+
+
+def _account(account: Account, fields: list[str]) -> Answer:
     every = {
         "id": account.app_scoped_id,
         "user_id": account.user_id,
@@ -131,7 +136,7 @@ async def me(visit: Visit) -> Answer:
         "account_type": "BUSINESS",
         "instagram_business_account": {"id": account.user_id, "username": account.username},
     }
-    return {name: value for name, value in every.items() if name in {"id", *visit.fields}}
+    return {name: value for name, value in every.items() if name in {"id", *fields}}
 
 
 async def conversations(visit: Visit) -> Answer:

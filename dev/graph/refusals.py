@@ -53,7 +53,7 @@ class RefusedError(Exception):
 
 def _business_usage(minutes: int) -> str:
     limit = {"type": "instagram", "call_count": 100, "total_cputime": 25, "total_time": 30}
-    return json.dumps({"17841400000000000": [{**limit, "estimated_time_to_regain_access": minutes}]})
+    return json.dumps({"17841400000000001": [{**limit, "estimated_time_to_regain_access": minutes}]})
 
 
 def invalid_parameter(message: str) -> Refusal:

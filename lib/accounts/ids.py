@@ -30,17 +30,14 @@ class IdLearner:
         self._not_before_s: dict[str, float] = {}
 
     async def learn(self, access: Credentials, *, timeout_s: float) -> None:
-        """Saves both ids of the account of `access`. Never raises: a later event asks again.
-
-        An `access` with the account id "" is for whichever account its token is of.
-        """
+        """Saves both ids of the account of `access`. Never raises: a later event asks again."""
         now_s = time.monotonic()
         if now_s < self._not_before_s.get(access.account_id, now_s) or timeout_s < CALL_TIMEOUT_S:
             return
         self._not_before_s[access.account_id] = now_s + PAUSE_S
         try:
-            account = account_of(await self._graph.me(access, CALL_TIMEOUT_S), access.flavour)
-            if account is None or account.app_scoped_id is None or access.account_id not in ("", account.account_id):
+            account = account_of(await self._graph.own_account(access, CALL_TIMEOUT_S), access.flavour)
+            if account is None or account.app_scoped_id is None or account.account_id != access.account_id:
                 _log.warning("The token is of another account", account_id=access.account_id, code="wrong_account")
                 return
             await self._accounts.learn(account)
@@ -48,4 +45,3 @@ class IdLearner:
             _log.warning("Account ids not learned", account_id=access.account_id, code=classify(error).code)
         else:
             del self._not_before_s[access.account_id]
-            _log.debug("Account ids learned", account_id=account.account_id, code="ok")

@@ -143,6 +143,16 @@ class GraphClient:
         query = {"fields": own if creds.flavour == "instagram" else page}
         return await self._graph.call(creds, Call("GET", ("me",), query), timeout_s=timeout_s)
 
+    async def own_account(self, creds: Credentials, timeout_s: float) -> dict[str, object]:
+        """Returns the same as `me`, by the id of the account: a token of another account is refused.
+
+        With Facebook Login the Page says which account it has.
+        """
+        if creds.flavour == "facebook":
+            return await self.me(creds, timeout_s)
+        call = Call("GET", (creds.account_id,), {"fields": "id,user_id,username"})
+        return await self._graph.call(creds, call, timeout_s=timeout_s)
+
     async def subscribe(self, creds: Credentials, fields: Sequence[str], timeout_s: float) -> None:
         """Subscribes our app to these webhook fields of the account, in place of those that it had.
 

@@ -124,8 +124,6 @@ class Publisher:
                 )
         except Exception as error:
             _log.warning("Sweep not asked for", code=classify(error).code)
-        else:
-            _log.debug("Sweep asked for", in_s=int(in_s), code="ok")
 
     async def ping(self) -> None:
         """Makes a call that needs a valid token. Raises the errors of the SDK."""

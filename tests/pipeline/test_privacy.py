@@ -166,7 +166,7 @@ def test_one_proof_counts_at_one_door(world: World, doors: tuple[str, str]) -> N
 
 def test_both_ids_are_learned_at_the_first_use_of_the_token_and_both_callbacks_find_the_account(world: World) -> None:
     other_id = world.standins.get(
-        f"{world.stack.graph_url}/v26.0/me?fields=id,user_id&access_token={keys.ACCESS_TOKEN}"
+        f"{world.stack.graph_url}/v26.0/{ACCOUNT}?fields=id,user_id&access_token={keys.ACCESS_TOKEN}"
     ).json()["id"]
     world.deliver(webhook(message("gardenia")))
     learned = world.row("select account_id, app_scoped_id, state from accounts")

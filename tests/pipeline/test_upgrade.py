@@ -54,6 +54,7 @@ FIRST_ROWS: LiteralString = """
         values ('msg_1', 'ig_msg_m_0', 'database_constraint', '{"kind": "message"}');
     insert into erasures (code, scope, via, state) values ('CODE', 'contact', 'command', 'done');
     insert into ingestion.erased_people values ('\\x00', now());
+    insert into ingestion.taken_proofs (proof, door) values ('digest', 'deauthorize');
 """
 
 NEXT_VERSION = "20991231000100"
@@ -108,7 +109,11 @@ def add(folder: Path, name: str, sql: str) -> None:
 
 def rows(world: World) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, ours and the helpers'."""
-    tables = world.rows("select schemaname, tablename from pg_tables where schemaname in ('public', 'ingestion')")
+    tables = world.rows(
+        "select relnamespace::regnamespace::text as schemaname, relname as tablename from pg_class"
+        " where relkind in ('r', 'p') and not relispartition"
+        " and relnamespace in ('public'::regnamespace, 'ingestion'::regnamespace)"
+    )
     return {
         f"{each['schemaname']}.{each['tablename']}": [
             row["row"]
