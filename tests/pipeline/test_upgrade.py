@@ -31,12 +31,12 @@ FIRST_ROWS: LiteralString = """
     insert into accounts (account_id, app_scoped_id, username) values ('1784', '2890', 'another');
     insert into account_tokens (account_id, ciphertext, expires_at)
         values ('1784', 'gAAAAABo_sealed==', now() + interval '60 days');
-    insert into events (event_id, kind, account_id, contact_id, mid, direction, via, occurred_at, received_at, raw_id)
+    insert into events (event_id, kind, account_id, contact_id, mid, direction, via, occurred_at, received_at)
         values
-            ('ig_msg_m_1', 'message', '17841400000000000', '6001234567890123', 'm_1', 'inbound', 'queue', now(), now(),
-                1),
-            ('ig_x_1', 'unknown', '17841400000000000', null, null, 'inbound', 'direct', now(), now(), 2);
-    insert into ingestion.raw_items (raw_id, names_nobody, item) values (1, false, '{"message": {}}');
+            ('ig_msg_m_1', 'message', '17841400000000000', '6001234567890123', 'm_1', 'inbound', 'queue', now(), now()),
+            ('ig_x_1', 'unknown', '17841400000000000', null, null, 'inbound', 'direct', now(), now());
+    insert into ingestion.raw_items (raw_id, names_nobody, item)
+        select raw_id, false, '{"message": {}}' from events where mid = 'm_1';
     insert into profiles (account_id, igsid, username, first_seen_at, last_seen_at, last_inbound_at, last_message_at)
         values ('17841400000000000', '6001234567890123', 'somebody', now(), now(), now(), now());
     insert into messages (account_id, mid, contact_id, direction, kind, text, sent_at, event_id)
