@@ -92,7 +92,7 @@ def show_options(options: Options) -> Json:
             "flowControlKey": options.flow_key,
             "parallelism": limits.parallelism if limits else None,
             "rate": limits.rate if limits else None,
-            "period": limits.period_s if limits and limits.rate is not None else None,
+            "period": limits.period_s if limits else None,
         }
     )
 

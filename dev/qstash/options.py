@@ -141,10 +141,14 @@ def _flag(named: Mapping[str, str], name: str) -> bool:
 
 def _deduplication_id(named: Mapping[str, str]) -> str | None:
     value = named.get("Upstash-Deduplication-Id")
-    if value is not None and not (value.isprintable() and 0 < len(value) <= MAX_DEDUPLICATION_ID):
+    if value is None:
+        return None
+    if not (value.isprintable() and 0 < len(value) <= MAX_DEDUPLICATION_ID):
         raise bad_request(
             f"invalid Upstash-Deduplication-Id header: expected 1 to {MAX_DEDUPLICATION_ID} printable characters"
         )
+    if ":" in value:
+        raise bad_request("invalid Upstash-Deduplication-Id header: an id cannot contain ':'")
     return value
 
 

@@ -3,13 +3,18 @@ see what stays in memory.
 """
 
 import asyncio
+import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 import httpx
 
 from dev.functions import find_public_paths
 from dev.stack.config import ROOT
 from lib.container import container
+
+# The functions take over the streams and the hooks of their process. This process has its own to print to.
+sys.modules.setdefault("lib.core.start_log", ModuleType("lib.core.start_log"))
 
 HOST = "http://functions.example"
 

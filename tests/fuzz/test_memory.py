@@ -9,7 +9,7 @@ from dev.stack.environment import child_environment
 from tests.fuzz.effort import EXAMPLES, IS_LONG
 from tests.fuzz.rig import Rig
 
-WARM_UP = 1000 if IS_LONG else 150
+WARM_UP = 1000 if IS_LONG else 400
 MEASURED = 2 * EXAMPLES if IS_LONG else 250
 MAY_STAY_BYTES = 32_768
 """Python's own caches (compiled expressions, interned names) are not quite full after the warm-up."""

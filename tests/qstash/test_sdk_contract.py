@@ -88,7 +88,7 @@ def test_published_json_arrives_as_json(sdk: Sdk, stand: Stand, receiver: Receiv
 @covers("message.publish_json")
 def test_a_duplicate_is_answered_with_the_first_message(sdk: Sdk, real_time: Stand, receiver: Receiver) -> None:
     client = Sdk(sdk.flavour, token=real_time.config.token, base_url=real_time.url)
-    arguments = {"url": receiver.url + "/in", "body": 1, "deduplication_id": "an:id-1"}
+    arguments = {"url": receiver.url + "/in", "body": 1, "deduplication_id": "an-id-1"}
     first = client.call("message.publish_json", **arguments)
     second = client.call("message.publish_json", **arguments)
     by_content = [
