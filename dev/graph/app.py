@@ -76,8 +76,11 @@ def create_app(config: GraphConfig | None = None) -> Starlette:
     )
 
 
-def _endpoint(standin: Standin, name: str, node: Node) -> Endpoint:
+def _endpoint(standin: Standin, route_name: str, node: Node) -> Endpoint:
     async def serve(request: Request) -> Response:
+        # Our own account by its id is the same question as `me`.
+        is_own = route_name == "profile" and "user_id" in top_level_fields(request.query_params.get("fields", ""))
+        name = "me" if is_own else route_name
         body = await request.body()
         is_kept = standin.connections.meet(request.receive)
         setting = standin.faults.take(name, person=nodes.person(standin.world, name, request, body))

@@ -146,7 +146,7 @@ def rejected_letter(event: Event, verdict: Verdict) -> dict[str, Any]:
 
 
 def given_up_letter(event_id: str, account_id: str, kind: str, code: str, event: Event | None) -> dict[str, Any]:
-    """Returns the dead letter of a recorded event that the sweeper cannot finish, because of `code`."""
+    """Returns the dead letter of a recorded event that cannot be finished, because of `code`."""
     return {
         "source_message_id": f"sweeper:{event_id}:{account_id}",
         "error_code": code,

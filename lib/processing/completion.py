@@ -59,6 +59,7 @@ class Completion:
         await self._stop_account(recorded, fetched, results.values())
 
         owed = _owed(fetched, results.values())
+        refused_code = next((result.refused_code for result in results.values() if result.refused_code), None)
         finished = await self._store.finish_event(
             attempt.event.event_id,
             recorded.account_id,
@@ -69,12 +70,17 @@ class Completion:
                 if result.published_as is not None
             },
             profile=fetched.profile,
-            complete=owed is None,
+            complete=owed is None and refused_code is None,
         )
         if finished.sweep_in_s is not None:
             await self._publisher.ask_for_sweep(finished.sweep_in_s)
         if owed is not None:
             raise owed
+        if refused_code is not None:
+            # A next phase over QStash's limit, for example: nobody would ever see that it is missing.
+            await self._store.give_up(attempt.event, recorded.account_id, code=refused_code)
+            _log.error("Next phase given up", event_id=attempt.event.event_id, code=refused_code)
+            return
         if not recorded.knows_both_ids and not isinstance(access, NoAccess) and attempt.via == "queue":
             await self._ids.learn(access, timeout_s=attempt.deadline.left_s())
         if not finished.finished:

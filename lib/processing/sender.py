@@ -58,11 +58,13 @@ class EffectResult:
     """How one attempt at an effect ended.
 
     `error` is set if the event has to come back for the effect. `published_as` is the QStash message id of a next
-    phase. `verdict` tells what the failure of a send means for the account.
+    phase. `refused_code` says that QStash takes the next phase never. `verdict` tells what the failure of a send means
+    for the account.
     """
 
     published_as: str | None = None
     error: Exception | None = None
+    refused_code: str | None = None
     verdict: Verdict | None = None
 
 
@@ -220,17 +222,16 @@ class Sender:
         return EffectResult(error=comes_back if end == "planned" else None, verdict=verdict)
 
     async def publish_next_phase(self, attempt: Attempt, effect: ClaimedEffect) -> EffectResult:
-        """Publishes one next phase. The caller writes the message id down when it closes the event."""
+        """Publishes one next phase. The caller writes down its message id, or that it was refused for good."""
         try:
             async with attempt.deadline.at_most(PUBLISH_TIMEOUT_S).enforced():
                 published = await self._publisher.publish_next_phase(effect.payload)
         except Exception as error:
             verdict = classify(error)
-            end: EffectEnd = "planned" if verdict.retryable else "failed"
+            if not verdict.retryable:
+                return EffectResult(refused_code=verdict.code)
             wait_s = MEND_WAIT_S if verdict.is_outage else verdict.retry_after
-            await self._finish(attempt, effect, end, code=verdict.code, retry_after_s=wait_s)
-            if end == "failed":
-                return EffectResult()
+            await self._finish(attempt, effect, "planned", code=verdict.code, retry_after_s=wait_s)
             return EffectResult(error=SendDelayed(wait_s) if wait_s else error)
         return EffectResult(published_as=published.message_id)
 

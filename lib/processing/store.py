@@ -13,6 +13,7 @@ from lib.accounts.tokens import StoredToken
 from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.database import Database, read_answer
+from lib.dead_letters.letter import given_up_letter
 from lib.errors.exceptions import UnreadableAnswer
 from lib.events.model import Event, Via, as_json
 from lib.graph.conversation import ConversationMessage
@@ -158,6 +159,18 @@ class EventStore:
             },
         )
         return read_answer(answer, SendPermit)
+
+    async def give_up(self, event: Event, account_id: str, *, code: str) -> None:
+        """Ends what `event` still owes, with an open dead letter for a person. A retry takes the event up again."""
+        await self._database.rpc(
+            "give_up_event",
+            {
+                "p_event_id": event.event_id,
+                "p_account_id": account_id,
+                "p_code": code,
+                "p_letter": given_up_letter(event.event_id, account_id, event.kind, code, event),
+            },
+        )
 
     async def settle_by_conversation(
         self, account_id: str, contact_id: str, messages: Sequence[ConversationMessage]

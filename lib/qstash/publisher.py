@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict, cast
 from urllib.parse import quote
 
 from lib.core import log
@@ -18,7 +18,7 @@ from lib.qstash import deduplication
 
 if TYPE_CHECKING:
     from qstash import AsyncQStash
-    from qstash.message import BatchRequest
+    from qstash.message import BatchRequest, Redact
 
 CONSUMER_PATH = "/api/qstash/instagram-ingestion"
 FAILURE_PATH = "/api/qstash/instagram-failure"
@@ -44,6 +44,15 @@ class Published:
 
     message_id: str
     deduplicated: bool = False
+
+
+class _Options(TypedDict):
+    """The options that every message has. `headers` are forwarded; `redact` hides the body at Upstash."""
+
+    url: str
+    label: str
+    headers: NotRequired[dict[str, str]]
+    redact: NotRequired["Redact"]
 
 
 class Publisher:
@@ -92,12 +101,10 @@ class Publisher:
     async def _publish_next_phase(self, payload: Mapping[str, Any], deduplication_id: str) -> Published:
         try:
             response = await self._client().message.publish_json(
-                url=self._settings.next_phase_url,
                 body=dict(payload),
                 deduplication_id=deduplication_id,
                 retries=DELIVERY_RETRIES,
-                label=NEXT_PHASE_LABEL,
-                headers=self._forwarded_headers(self._settings.next_phase_url),
+                **self._options(self._settings.next_phase_url, NEXT_PHASE_LABEL),
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
@@ -114,13 +121,11 @@ class Publisher:
         try:
             async with asyncio.timeout(SWEEP_ASK_TIMEOUT_S):
                 await self._client().message.publish(
-                    url=self._settings.base_url + SWEEP_PATH,
                     method="POST",
                     delay=f"{int(in_s)}s",
                     deduplication_id=f"sweep_{due_s // 60}",
                     retries=1,
-                    label=SWEEP_LABEL,
-                    headers=self._forwarded_headers(self._settings.base_url),
+                    **self._options(self._settings.base_url + SWEEP_PATH, SWEEP_LABEL),
                 )
         except Exception as error:
             _log.warning("Sweep not asked for", code=classify(error).code)
@@ -180,35 +185,35 @@ class Publisher:
 
     def _event_message(self, event: Event, deduplication_id: str) -> "BatchRequest":
         base_url = self._settings.base_url
-        message: BatchRequest = {
-            "url": base_url + CONSUMER_PATH,
+        options = self._options(base_url + CONSUMER_PATH, EVENT_LABEL)
+        message: dict[str, Any] = {
+            **options,
             "body": encode(event).decode(),
             "content_type": "application/json",
             "deduplication_id": deduplication_id,
             "retries": DELIVERY_RETRIES,
             "timeout": DELIVERY_TIMEOUT,
-            "label": EVENT_LABEL,
             "failure_callback": base_url + FAILURE_PATH,
             # One conversation is never processed twice at the same time; conversations run side by side.
             "flow_control": {"key": conversation_key(event), "parallelism": 1},
         }
-        forwarded = self._forwarded_headers(base_url)
-        if forwarded:
-            message["headers"] = dict(forwarded)
+        if "headers" in options:
             message["failure_callback_headers"] = {
-                f"Upstash-Failure-Callback-Forward-{name}": value for name, value in forwarded.items()
+                f"Upstash-Failure-Callback-Forward-{name}": value for name, value in options["headers"].items()
             }
-        if self._settings.qstash_redact_body:
-            message["redact"] = {"body": True}
-        return message
+        return cast("BatchRequest", message)
 
-    def _forwarded_headers(self, destination: str) -> dict[str, str]:
+    def _options(self, url: str, label: str) -> "_Options":
+        """Returns the options that every message has, whatever it carries and wherever it goes."""
+        options: _Options = {"url": url, "label": label}
         # Preview deployments stand behind Vercel's Deployment Protection (Vercel, "Protection Bypass for
         # Automation"). The secret goes to our own deployment only.
         secret = self._settings.vercel_automation_bypass_secret
-        if secret and f"{destination}/".startswith(f"{self._settings.base_url}/"):
-            return {"x-vercel-protection-bypass": secret}
-        return {}
+        if secret and f"{url}/".startswith(f"{self._settings.base_url}/"):
+            options["headers"] = {"x-vercel-protection-bypass": secret}
+        if self._settings.qstash_redact_body:
+            options["redact"] = {"body": True}
+        return options
 
     def _client(self) -> "AsyncQStash":
         if self._sdk is None:

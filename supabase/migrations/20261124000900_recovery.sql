@@ -168,13 +168,15 @@ create function public.give_up_event(
 ) returns boolean
 language plpgsql set search_path = ''
 as $$
+declare
+    v_event_id text := ingestion.resolve_event_id(p_event_id, p_account_id);
 begin
     update public.events e set given_up_at = now(), given_up_code = p_code
-    where e.event_id = p_event_id and e.account_id = p_account_id and e.processed_at is null and e.given_up_at is null;
+    where e.event_id = v_event_id and e.account_id = p_account_id and e.processed_at is null and e.given_up_at is null;
     if not found then
         return false;
     end if;
-    perform ingestion.give_up_effects(p_event_id, p_account_id);
+    perform ingestion.give_up_effects(v_event_id, p_account_id);
     perform public.store_dead_letter(p_letter);
     return true;
 end;

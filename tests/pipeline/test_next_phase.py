@@ -1,5 +1,6 @@
 """The next phase: what it gets is what its schema says, and the example in docs/ can be taken as it is."""
 
+import base64
 import json
 import os
 import sqlite3
@@ -25,6 +26,7 @@ from dev.stack.ports import free_port
 from lib.processing.planner import has_next_phase, next_phase_payload
 from lib.webhooks.parser import parse_webhook
 from tests.support.builders import ACCOUNT, CONTACT, echo, message, new_mid, webhook
+from tests.support.receiver import receiver
 from tests.support.world import World
 
 SCHEMA: dict[str, Any] = json.loads(next_phase_schema.FILE.read_text("utf-8"))
@@ -164,3 +166,42 @@ def test_the_example_receives_each_event_once_and_says_what_can_never_work(world
         assert not example.rows("select * from done where event_id = 'ig_msg_x'"), "what was not done is not remembered"
         assert example.rows("select messages from contacts order by account_id") == [(3,), (1,)]
     assert {row["state"] for row in world.rows("select state from outbox")} == {"sent"}
+
+
+def test_a_next_phase_that_is_too_large_for_qstash_is_a_dead_letter_that_somebody_sees(world: World) -> None:
+    """The event itself is too large, too: it is processed directly."""
+    with receiver() as next_phase, world.stack.functions({"PHASE3_URL": next_phase.url}) as base_url:
+        body = webhook(message("x" * 1_100_000, mid="m_1"))
+        for _ in range(2):
+            world.deliver(body, base_url=base_url)
+        assert next_phase.bodies == []
+        assert world.row("select mid from messages") == {"mid": "m_1"}
+        letter = world.row("select error_code, state, event ->> 'event_id' as event_id from dead_letters")
+        assert letter == {"error_code": "qstash_refused", "state": "open", "event_id": "ig_msg_m_1"}
+        row = world.row("select processed_at, given_up_code from events")
+        assert row == {"processed_at": None, "given_up_code": "qstash_refused"}
+        assert world.row("select state, error_code from outbox") == {"state": "failed", "error_code": "given_up"}
+        assert world.sweep(base_url=base_url)["taken"] == 0
+
+
+def test_the_body_of_nothing_that_is_published_is_shown_at_upstash(world: World) -> None:
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    settings = {"QSTASH_REDACT_BODY": "true"}
+    with receiver() as next_phase, world.stack.functions({**settings, "PHASE3_URL": next_phase.url}) as base_url:
+        world.graph_fault("send", "429", times=1)
+        world.db.execute("update ingestion.sweep_state set swept_at = now() - interval '1 day'")
+        world.deliver(webhook(message("price of the gardenia")), base_url=base_url)
+        assert "gardenia" in json.dumps(next_phase.bodies)
+    headers = {"Authorization": f"Bearer {keys.QSTASH_TOKEN}"}
+    shown = [
+        world.standins.get(f"{world.stack.qstash_url}{path}", headers=headers).json()
+        for path in ("/v2/logs", "/v2/dlq")
+    ]
+    labels = {entry.get("label") for entry in shown[0]["logs"]}
+    assert labels >= {"instagram-messaging-event", "instagram-phase3", "instagram-sweep"}
+    assert "gardenia" not in json.dumps(shown)
+    assert base64.b64encode(b"gardenia").decode().rstrip("=")[:8] not in json.dumps(shown)
+    # A failure callback is QStash's own; it has the hidden body of the message that failed.
+    ours = [entry for entry in shown[0]["logs"] if not entry["url"].endswith("/instagram-failure")]
+    bodies = [entry["body"] for entry in ours if entry.get("body")]
+    assert [body for body in bodies if not body.startswith("REDACTED:")] == []
