@@ -29,6 +29,7 @@ BENCHMARKS = {
     "memory": "The memory of a function instance over many events.",
     "cost": "What an event uses of everything that has a price, and the cost of a month.",
     "growth": "The cost of an event, and of an inbox's pages, with much or little stored.",
+    "retention": "The cost of retention and of an erasure's step, with up to ten million raw items.",
 }
 """Modules of this package, each with `run(tell, *, quick) -> Section`."""
 
