@@ -20,6 +20,7 @@ from lib.accounts.refresh import Refresher, Report
 from lib.accounts.store import ListedAccount
 from lib.container import Container
 from lib.core.deadline import Deadline
+from lib.core.setting_checks import header_value
 from lib.core.settings import LoginFlavour
 
 REFRESH_WITHIN_S = 600.0
@@ -67,6 +68,8 @@ def add(config: StackConfig, flavour: str | None, *, token_stdin: bool, expires_
     token = (sys.stdin.readline() if token_stdin else click.prompt("Access token", hide_input=True)).strip()
     if not token:
         raise click.UsageError("The token is empty.")
+    if complaint := header_value(token):
+        raise click.UsageError(f"The token {complaint}.")
 
     async def add_to(services: Container) -> tuple[Account, str]:
         return await add_account(services, token, cast("LoginFlavour | None", flavour), expires_in_days)

@@ -124,6 +124,15 @@ def test_an_empty_token_is_a_mistake(world: World) -> None:
     assert add(world, " ").exit_code == 2
 
 
+@pytest.mark.parametrize("token", ["Bearer IGAA1", '"IGAA1"', "IGAA1\\n", "IG\u200bAA1", "IGAA 1"])
+def test_a_token_that_was_not_copied_well_is_named_and_meta_is_not_asked(world: World, token: str) -> None:
+    done = add(world, token)
+    assert done.exit_code == 2
+    assert "The token " in done.output
+    assert "IGAA1" not in done.output
+    assert world.graph_calls() == []
+
+
 def test_a_page_token_is_kept_without_an_end(world: World) -> None:
     done = add(world, token_of(FIRST), "--flavour", "facebook")
     assert done.exit_code == 0, done.output

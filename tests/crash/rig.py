@@ -29,6 +29,9 @@ NOBODY = "http://127.0.0.1:9"
 PASSING = ("429", "rate_limit", "rate_limit_thread")
 """Faults that pass: the next call meets none."""
 
+SETTLE_WITHIN_S = 300.0
+"""A hundred consumers that die one after the other take a busy machine minutes."""
+
 MOST_SWEEPS = 10
 
 _numbers = itertools.count(1)
@@ -101,11 +104,11 @@ class Rig:
         ]
         answer = self.world.post_webhook({"object": "instagram", "entry": told}, base_url=self._url)
         assert (answer.status_code, answer.json()["queued"]) == (200, len(cases)), answer.text
-        self.world.settle(timeout_s=90)
+        self.world.settle(timeout_s=SETTLE_WITHIN_S)
         self._await_echoes()
         if echo == "late":
             self.post_echoes(self.world.sent())
-        self.world.settle(timeout_s=90)
+        self.world.settle(timeout_s=SETTLE_WITHIN_S)
 
     def sweep(self) -> None:
         """Some minutes later, and again until there is nothing more to do."""

@@ -46,6 +46,7 @@ def test_a_bad_destination_is_refused_in_the_services_words(stand: Stand) -> Non
         ("Flow-Control-Value", "parallelism=1"),
         ("Content-Based-Deduplication", "maybe"),
         ("Deduplication-Id", "x" * 513),
+        ("Deduplication-Id", "an:id"),
         ("Callback", "example.com"),
         ("Callback-Retries", "many"),
         ("Failure-Callback", "ftp://example.com"),

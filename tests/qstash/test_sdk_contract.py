@@ -176,6 +176,20 @@ def test_a_waiting_message_can_be_looked_at(sdk: Sdk, stand: Stand, receiver: Re
     assert message.created_at <= message.not_before <= not_before * 1000
 
 
+@covers("message.batch", "message.get")
+def test_a_flow_control_key_without_a_period_shows_one_of_a_second(sdk: Sdk, receiver: Receiver) -> None:
+    limits: list[dict[str, Any]] = [{"parallelism": 3, "rate": 4, "period": 2}, {"rate": 4}, {"parallelism": 5}]
+    sent = sdk.call(
+        "message.batch",
+        [
+            {"url": receiver.url + "/in", "delay": "1d", "flow_control": {"key": f"key-{index}", **each}}
+            for index, each in enumerate(limits)
+        ],
+    )
+    shown = [sdk.call("message.get", one.message_id).flow_control for one in sent]
+    assert [flow.period for flow in shown] == [2, 1, 1]
+
+
 @covers("message.get")
 def test_a_delivered_message_is_gone(sdk: Sdk, stand: Stand, receiver: Receiver) -> None:
     sent = sdk.call("message.publish", url=receiver.url + "/in", body="x")

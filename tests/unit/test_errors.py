@@ -318,6 +318,20 @@ def test_an_absurd_delay_is_none(seconds: Any) -> None:
     assert classify(GraphError(status=429, retry_after=seconds)).retry_after is None
 
 
+@given(
+    header=st.integers().map(str) | st.floats().map(str) | st.text(max_size=30),
+    minutes=st.integers() | st.floats() | st.text(max_size=12) | json_values(),
+    reset=st.integers(-(10**15), 10**15).map(str) | st.text(max_size=20),
+)
+def test_no_delay_that_somebody_else_asks_for_is_longer_than_a_day(header: str, minutes: object, reset: str) -> None:
+    headers = {"retry-after": header, "x-business-use-case-usage": usage(minutes)}
+    regain_s = longest_regain_s(read_usage(headers, now_s=0))
+    refused = GraphError.from_response(400, headers, {"error": {"code": 80002}}, is_send=True, regain_s=regain_s)
+    asked = [regain_s, *(reading.holds_until_s() for reading in read_usage(headers, now_s=0).values())]
+    asked += [classify(error).retry_after for error in (refused, RateLimitExceededError("1", "0", reset))]
+    assert all(seconds is None or 0 <= seconds <= DAY_S for seconds in asked)
+
+
 def test_a_send_that_may_be_out_asks_for_no_wait() -> None:
     broken = {"Retry-After": "60"}
 
