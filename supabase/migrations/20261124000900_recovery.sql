@@ -59,20 +59,23 @@ language sql set search_path = ''
 as $$ update ingestion.sweep_state s set swept_at = clock_timestamp() $$;
 comment on function public.begin_sweep is 'Notes that a sweep begins.';
 
--- Returns when the sweeper may take an event: not before it is so old, has been left alone for long enough, and its first
--- effect is free.
-create function ingestion.due_at(p_event public.events, p_older_than interval) returns timestamptz
+-- Lists the unfinished events, and when the sweeper may take each: not before it is so old, has been left alone for long
+-- enough, and its first effect is free.
+create function ingestion.unfinished(p_older_than interval)
+returns table (event_id text, account_id text, due_at timestamptz)
 language sql stable set search_path = ''
-return greatest(
-    coalesce(p_event.sweep_after, p_event.recorded_at + p_older_than),
-    p_event.recorded_at + p_older_than,
-    (
-        select min(case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end)
+as $$
+    select e.event_id, e.account_id, greatest(e.sweep_after, e.recorded_at + p_older_than, owed.free_at)
+    from public.events e
+    left join (
+        select o.event_id, o.account_id,
+            min(case when o.state = 'planned' then coalesce(o.not_before, '-infinity') else o.lease_until end) as free_at
         from public.outbox o
-        where o.event_id = p_event.event_id and o.account_id = p_event.account_id
-            and o.state in ('planned', 'claimed', 'sending')
-    )
-);
+        where o.state in ('planned', 'claimed', 'sending')
+        group by o.event_id, o.account_id
+    ) owed on owed.event_id = e.event_id and owed.account_id = e.account_id
+    where e.processed_at is null and e.given_up_at is null
+$$;
 
 -- Returns when the next event or send is due to be swept, or null if nothing is open.
 create function ingestion.next_sweep_due() returns timestamptz
@@ -80,8 +83,7 @@ language sql stable set search_path = ''
 return (
     select min(d.due_at)
     from (
-        select ingestion.due_at(e, interval '5 minutes') as due_at
-        from public.events e where e.processed_at is null and e.given_up_at is null
+        select u.due_at from ingestion.unfinished(interval '5 minutes') u
         union all
         select o.lease_until from public.outbox o where o.state = 'sending'
         union all
@@ -137,11 +139,10 @@ language sql set search_path = ''
 as $$
     with due as (
         select e.event_id, e.account_id
-        from public.events e
-        where e.processed_at is null and e.given_up_at is null
-            and e.recorded_at < now() - p_older_than_s * interval '1 second'
-            and ingestion.due_at(e, p_older_than_s * interval '1 second') <= now()
-        order by ingestion.due_at(e, p_older_than_s * interval '1 second'), e.event_id
+        from ingestion.unfinished(p_older_than_s * interval '1 second') u
+        join public.events e on e.event_id = u.event_id and e.account_id = u.account_id
+        where u.due_at <= now() and e.processed_at is null and e.given_up_at is null
+        order by u.due_at, e.event_id
         limit p_limit
         for update of e skip locked
     ),
