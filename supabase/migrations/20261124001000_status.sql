@@ -14,6 +14,8 @@ return jsonb_build_object(
     'unknown_sends', (select count(*) from public.outbox o where o.state = 'unknown'),
     'guessed_sends', (select count(*) from public.outbox o where o.state = 'unknown' and o.mid_guessed),
     'open_dead_letters', (select count(*) from public.dead_letters d where d.state = 'open'),
+    'unresolved_erasures', (select count(*) from public.erasures e where e.state = 'unresolved'),
+    'last_sweep', (select s.swept_at from ingestion.sweep_state s),
     'accounts_not_active', (
         select coalesce(jsonb_agg(jsonb_build_object(
             'account_id', a.account_id, 'state', ingestion.state_for(a, p_env_token),
