@@ -8,9 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
+from lib.events.model import as_json
 from lib.privacy.erasure import new_code
+from tests.pipeline.facts import PERSON, Fact, conversations
 from tests.support.builders import ACCOUNT, CONTACT, OTHER_CONTACT, comment, message, now_ms, unsend, webhook
 from tests.support.deliveries import body_of, event, failure_callback, post
 from tests.support.erasures import APP_SCOPED, OTHER_ACCOUNT, an_account, preview, reply_rule, request
@@ -450,3 +454,25 @@ def test_words_that_were_taken_back_leave_dead_letters_too(world: World) -> None
     assert traces(world, "gardenia") == {}
     letters = world.rows("select event from dead_letters")
     assert {row["event"]["event_id"] for row in letters} == {"ig_msg_m_1", "ig_msg_m_2"}
+
+
+@given(facts=conversations(8), split=st.integers(0, 8), data=st.data())
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+def test_whatever_is_told_again_in_whatever_order_the_erased_stay_erased(
+    world: World, facts: list[Fact], split: int, data: st.DataObject
+) -> None:
+    """By QStash or as a dead letter, in every form Meta has. Of what was never known to be theirs nobody can tell."""
+    world.empty()
+    for fact in facts[:split]:
+        world.row("select record_event(%s, 'queue')", Jsonb(as_json(fact.event())))
+    known = [row["mid"] for row in world.rows("select mid from messages where contact_id = %s", PERSON)]
+    erase(world, PERSON)
+    for number, fact in enumerate(data.draw(st.permutations(facts))):
+        event = as_json(fact.event())
+        letter = {"source_message_id": f"msg_{number}", "event": event, "error_code": "x", "kind": event["kind"]}
+        letter |= {"event_id": event["event_id"], "account_id": event["account_id"]}
+        world.row("select store_dead_letter(%s)", Jsonb(letter))
+        world.row("select record_event(%s, 'queue')", Jsonb(event))
+    assert traces(world, PERSON, *(f'"{mid}"' for mid in known), *(f"said in {mid} " for mid in known)) == {}
