@@ -12,7 +12,8 @@ from tests.qstash.stand import Receiver, Reply, Stand, eventually
 @pytest.mark.parametrize("fault", ["refuse", "lost"])
 def test_a_cut_connection_reaches_the_client_without_an_answer(stand: Stand, receiver: Receiver, fault: str) -> None:
     stand.faults(publish=fault, times=1)
-    with pytest.raises(httpx.RemoteProtocolError):
+    # Whether the client sees the end of the connection or its reset depends on how much of the request was read.
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         stand.publish(receiver.url + "/in")
     stand.publish(receiver.url + "/in")
     stand.wait_idle()
