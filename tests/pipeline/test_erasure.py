@@ -475,4 +475,5 @@ def test_whatever_is_told_again_in_whatever_order_the_erased_stay_erased(
         letter |= {"event_id": event["event_id"], "account_id": event["account_id"]}
         world.row("select store_dead_letter(%s)", Jsonb(letter))
         world.row("select record_event(%s, 'queue')", Jsonb(event))
-    assert traces(world, PERSON, *(f'"{mid}"' for mid in known), *(f"said in {mid} " for mid in known)) == {}
+    # The id of a message may stay where somebody else answers it; its words and its person do not.
+    assert traces(world, PERSON, *(f"said in {mid} " for mid in known)) == {}
