@@ -169,7 +169,8 @@ as $$
             select e.event_id, e.account_id from public.events e
             where e.account_id = any ($1) and e.contact_id = $2 and e.occurred_at <= $4
         )'),
-        (6, 'contact', 'dead_letters', '(account_id is null or account_id = any ($1)) and ingestion.happened_at(dead_letters) <= $4
+        (6, 'contact', 'dead_letters', '(account_id is null or account_id = ''-'' or account_id = any ($1))
+            and ingestion.happened_at(dead_letters) <= $4
             and source_message_id = any (array(
                 select d.source_message_id from public.dead_letters d
                 where d.event is not null and ingestion.named_in(d.event) && $3
