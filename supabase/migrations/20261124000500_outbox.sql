@@ -806,11 +806,12 @@ begin
         perform ingestion.close_letter(v_event_id, p_account_id);
     end if;
     return jsonb_build_object('finished', v_wait is null and p_complete, 'retry_after', v_wait)
+        -- Who processes directly cannot reach QStash, and must not claim to ask it.
         || jsonb_strip_nulls(jsonb_build_object('sweep_in_s', case
-            when v_wait is not null or not p_complete or exists (
+            when v_event.via = 'queue' and (v_wait is not null or not p_complete or exists (
                 select from public.outbox o
                 where o.event_id = v_event_id and o.account_id = p_account_id and o.state = 'unknown'
-            ) then public.claim_sweep()
+            )) then public.claim_sweep()
         end));
 end;
 $$;

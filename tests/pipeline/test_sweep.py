@@ -452,3 +452,16 @@ def test_a_reply_is_tried_until_just_before_its_window_ends(world: World) -> Non
     assert attempts[-1] >= 23 * 60 + 30
     assert len(attempts) <= 10
     assert max(later - earlier for earlier, later in itertools.pairwise(attempts)) <= 8 * 60 + 5
+
+
+def test_who_processes_directly_claims_no_sweep(world: World) -> None:
+    """It cannot reach QStash, and the next delivery has to ask instead of it."""
+    world.rule(trigger="keyword", pattern="price", reply_text="20.")
+    world.graph_fault("send", "429")
+    swept_ago(world, 30)
+    with world.qstash_fault(publish="refuse"):
+        world.deliver(webhook(message("price")))
+    assert unfinished(world) == 1
+    assert world.row("select next_at from ingestion.sweep_state") == {"next_at": None}
+    world.deliver(webhook(message("hello")))
+    assert len(asked_for(world)) == 1
