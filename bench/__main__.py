@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 from rich import box
@@ -21,9 +21,9 @@ from bench.section import PLOTS, Section, put_pictures_into
 REPORT = Path(__file__).with_name("report.md")
 
 BENCHMARKS = {
-    "webhook": "The time of the webhook's answer, against the bare floor for the same bytes.",
-    "hop": "The webhook's request to the internal endpoint, by httpcore and by httpx.",
-    "cold_start": "The start of a fresh process with the built package, against an empty Starlette app.",
+    "warm": "Each route, warm, against the TypeScript peer: processor time and wall time of a request.",
+    "client": "The HTTP client under the consumer: ours, httpx's own, and aiohttp's.",
+    "cold_start": "The start of a fresh process until its first answer, against the TypeScript peer.",
     "consumer": "Events a second through the consumer, against the same SQL functions called directly.",
     "end_to_end": "From the post of a webhook to the visible row, at a steady rate and in a burst.",
     "memory": "The memory of a function instance over many events.",
@@ -33,29 +33,18 @@ BENCHMARKS = {
 }
 """Modules of this package, each with `run(tell, *, quick) -> Section`."""
 
-COMPARES = "cold_start"
-"""The benchmark that can measure another checkout in the same run."""
-
 
 @click.command(epilog="\b\nNAME:\n" + "\n".join(f"  {name:<12} {line}" for name, line in BENCHMARKS.items()))
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--quick", is_flag=True, help="Measure a small part of everything, to see that it runs. No report.")
-@click.option(
-    "--against",
-    metavar="CHECKOUT",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help=f"Measure another checkout of this project in the same run ({COMPARES} alone). No report.",
-)
-def bench(names: Sequence[str], *, quick: bool, against: Path | None) -> None:
+def bench(names: Sequence[str], *, quick: bool) -> None:
     """Measure, print tables, and write bench/report.md with pictures. Each number has a baseline of the same run.
 
     Without a NAME all benchmarks run. With names, the other sections of the report stay as they are.
     """
-    if against and list(names) != [COMPARES]:
-        raise click.UsageError(f"--against compares {COMPARES} alone: python -m bench {COMPARES} --against CHECKOUT")
-    options: dict[str, Any] = {"quick": quick, **({"against": against} if against else {})}
+    options = {"quick": quick}
     chosen = names or list(BENCHMARKS)
-    if not quick and not against:
+    if not quick:
         _run(chosen, options, report=True)
         return
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
@@ -63,7 +52,7 @@ def bench(names: Sequence[str], *, quick: bool, against: Path | None) -> None:
         _run(chosen, options, report=False)
 
 
-def _run(chosen: Sequence[str], options: Mapping[str, Any], *, report: bool) -> None:
+def _run(chosen: Sequence[str], options: Mapping[str, bool], *, report: bool) -> None:
     console = Console(highlight=False)
     for number, name in enumerate(chosen, 1):
         began_s = time.monotonic()

@@ -7,12 +7,11 @@ import hmac
 import json
 import os
 import sys
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, TypeAlias
-
-import httpcore
+from unittest.mock import patch
 
 from bench.message import FIRST_PERSON, WORDS, message, now_ms, webhook
 from dev.functions import find_functions
@@ -20,6 +19,8 @@ from dev.stack import keys
 from dev.stack.config import ROOT, StackConfig
 from dev.stack.stack import Stack
 from lib.container import container
+from lib.http.connection import Answer
+from lib.http.pool import Pool
 from lib.ingest.http_client import IngestHttpClient
 
 # The functions take over the streams and the hooks of their process. This process has its own to print to.
@@ -95,21 +96,16 @@ async def call(app: App, request: Call) -> tuple[int, bytes]:
 
 @contextlib.contextmanager
 def network(answer: Answerer) -> Iterator[None]:
-    """Lets `answer` answer every request of httpcore, and of httpx on top of it, without a socket."""
-    real = httpcore.AsyncConnectionPool.handle_async_request
+    """Lets `answer` answer every request of our HTTP client, without a socket."""
 
-    async def handle(_pool: object, request: httpcore.Request) -> httpcore.Response:
-        assert isinstance(request.stream, AsyncIterable)
-        body = b"".join([piece async for piece in request.stream])
-        status, content = await answer(request.url.target.decode(), body)
-        headers = [("content-type", "application/json"), ("content-length", str(len(content)))]
-        return httpcore.Response(status, headers=headers, content=content)
+    async def ask(_pool: object, _origin: object, request: bytes, _timeouts: object) -> Answer:
+        head, _, body = request.partition(b"\r\n\r\n")
+        status, content = await answer(head.split(b" ")[1].decode(), body)
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
+        return Answer(status, headers, content)
 
-    httpcore.AsyncConnectionPool.handle_async_request = handle  # type: ignore[assignment,method-assign]
-    try:
+    with patch.object(Pool, "ask", ask):
         yield
-    finally:
-        httpcore.AsyncConnectionPool.handle_async_request = real  # type: ignore[method-assign]
 
 
 def webhook_body(events: int) -> bytes:

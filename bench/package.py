@@ -5,7 +5,6 @@ packages of requirements.txt beside api/ and lib/.
 """
 
 import atexit
-import compileall
 import functools
 import os
 import shutil
@@ -14,7 +13,6 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
 import click
 
@@ -41,27 +39,16 @@ class Package:
         """Returns the folder with the bytecode, or the folder without."""
         return self.compiled if bytecode else self.plain
 
-    def run(
-        self, *arguments: str, bytecode: bool, settings: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Runs Python in a fresh process that has the package and nothing else of this machine (`-S`).
+    def environment(self, *, bytecode: bool) -> dict[str, str]:
+        """Returns the environment of a process that has the package and nothing else of this machine (with `-S`).
 
-        The result is expected on stderr: stdout has the function's own log and is dropped. As on the platform, no
-        bytecode is written.
+        As on the platform, no bytecode is written.
         """
-        return subprocess.run(
-            [str(self.python), "-S", *arguments],
-            env={
-                "PATH": os.environ["PATH"],
-                "PYTHONPATH": str(self.folder(bytecode=bytecode) / PACKAGES),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                **(settings or {}),
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        return {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(self.folder(bytecode=bytecode) / PACKAGES),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
 
 
 @functools.cache
@@ -101,6 +88,14 @@ def _put_together(checkout: Path, target: Path) -> tuple[Path, str]:
     )
     if done.returncode:
         raise click.ClickException(f"pip could not install {checkout / 'requirements.txt'}: {done.stderr}")
-    # The builder compiles in this mode, too (@vercel/python, templates/vc_compileall.py).
-    compileall.compile_dir(target, quiet=2, workers=0, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    compile_for(Path(sys.executable), target)
     return Path(sys.executable).resolve(), f"{BY_HAND} python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def compile_for(python: Path, folder: Path) -> None:
+    """Compiles the modules in `folder` with `python`, in the mode of Vercel's builder.
+
+    Source: @vercel/python, templates/vc_compileall.py.
+    """
+    command = [str(python), "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(folder)]
+    subprocess.run(command, check=True, capture_output=True)

@@ -5,12 +5,11 @@ import io
 import json
 import os
 import time
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
 
-import httpcore
 import psycopg
 
 from bench.bare import Request
@@ -22,6 +21,8 @@ from dev.stack import Stack, keys
 from dev.stack.config import ROOT
 from lib.container import container
 from lib.events.model import encode
+from lib.http.connection import Answer
+from lib.http.pool import Origin, Pool, Timeouts
 from lib.qstash.publisher import CONSUMER_PATH
 from lib.webhooks.parser import parse_webhook
 
@@ -131,22 +132,17 @@ def _own_instance(env: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _recorded() -> Iterator[list[Request]]:
-    """Yields a list, and adds to it every request of httpcore, and of httpx on top of it."""
-    real, requests = httpcore.AsyncConnectionPool.handle_async_request, list[Request]()
+    """Yields a list, and adds to it every request of our HTTP client."""
+    real, requests = Pool.ask, list[Request]()
 
-    async def handle(pool: httpcore.AsyncConnectionPool, request: httpcore.Request) -> httpcore.Response:
-        assert isinstance(request.stream, AsyncIterable)
-        headers = {name.decode().lower(): value.decode() for name, value in request.headers}
-        requests.append(
-            Request(
-                port=request.url.port or 0,
-                method=request.method.decode(),
-                target=request.url.target.decode(),
-                headers={name: value for name, value in headers.items() if name not in NOT_SENT},
-                body=b"".join([piece async for piece in request.stream]),
-            )
-        )
-        return await real(pool, request)
+    async def ask(pool: Pool, origin: Origin, request: bytes, timeouts: Timeouts) -> Answer:
+        head, _, body = request.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        method, target, _version = first.split(" ")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        kept = {name: value for name, value in headers.items() if name not in NOT_SENT}
+        requests.append(Request(port=origin.port, method=method, target=target, headers=kept, body=body))
+        return await real(pool, origin, request, timeouts)
 
-    with patch.object(httpcore.AsyncConnectionPool, "handle_async_request", handle):
+    with patch.object(Pool, "ask", ask):
         yield requests

@@ -13,8 +13,6 @@ from lib.core.env_vars import DEFAULTS
 from lib.core.settings import Settings, load
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx
 
     from lib.accounts.store import AccountStore
@@ -44,30 +42,18 @@ class Container:
     @cached_property
     def http(self) -> "httpx.AsyncClient":
         """The HTTP client for reading from the Graph API: it keeps its connections for the next call."""
-        return self._http_client(max_idle=20)
+        return self._graph_client(max_idle=20)
 
     @cached_property
     def fresh_http(self) -> "httpx.AsyncClient":
         """The HTTP client for sends: each has a connection of its own (`graph.transport` says why)."""
-        return self._http_client(max_idle=0)
+        return self._graph_client(max_idle=0)
 
-    def _http_client(self, *, max_idle: int) -> "httpx.AsyncClient":
-        # It never follows a redirect: no destination of ours makes one.
-        import httpx  # noqa: PLC0415
+    def _graph_client(self, *, max_idle: int) -> "httpx.AsyncClient":
+        from lib.graph.transport import MAX_ANSWER_BYTES  # noqa: PLC0415
+        from lib.http.transport import client  # noqa: PLC0415
 
-        return httpx.AsyncClient(
-            verify=self._tls,
-            timeout=httpx.Timeout(10.0, connect=3.0),
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=max_idle),
-        )
-
-    @cached_property
-    def _tls(self) -> "ssl.SSLContext":
-        # One for both clients: to read the list of authorities takes longer than to make a client.
-        import httpx  # noqa: PLC0415
-
-        return httpx.create_ssl_context()
+        return client(timeout_s=10.0, max_connections=64, max_idle=max_idle, max_bytes=MAX_ANSWER_BYTES)
 
     @cached_property
     def publisher(self) -> "Publisher":
@@ -199,14 +185,11 @@ class Container:
 
     async def close(self) -> None:
         """Closes the connections that were opened, for a command that ends. The platform simply stops a function."""
-        if "http" in self.__dict__:
-            await self.http.aclose()
-        if "fresh_http" in self.__dict__:
-            await self.fresh_http.aclose()
-        if "ingest_client" in self.__dict__:
-            await self.ingest_client.close()
-        if "database" in self.__dict__:
-            await self.database.close()
+        opened = self.__dict__
+        for name in opened.keys() & {"http", "fresh_http"}:
+            await opened[name].aclose()
+        for name in opened.keys() & {"ingest_client", "database", "publisher", "dlq"}:
+            await opened[name].close()
 
 
 @lru_cache(maxsize=1)

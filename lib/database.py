@@ -23,6 +23,8 @@ CALL_TIMEOUT_S = 10.0
 """The longest time for one call. The caller's own deadline is usually shorter."""
 
 MAX_CONNECTIONS = 32
+MAX_ANSWER_BYTES = 64_000_000
+"""A page of the archive is the largest answer: a hundred events, each with its raw item."""
 REPETITIONS = 2
 """How often a transaction that the database undid is repeated at once."""
 
@@ -89,13 +91,14 @@ def connect(settings: Settings) -> "tuple[httpx.AsyncClient, AsyncClient]":
     The HTTP client is ours, so there is one pool, our own timeout, and no retry that we do not know of.
     """
     # The whole client takes about 100 ms to import; a webhook that QStash takes needs no database.
-    import httpx  # noqa: PLC0415
-
+    from lib.http.transport import client as http_client  # noqa: PLC0415
     from supabase import AsyncClient, AsyncClientOptions  # noqa: PLC0415
 
-    http = httpx.AsyncClient(
-        timeout=httpx.Timeout(CALL_TIMEOUT_S, connect=3.0),
-        limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
+    http = http_client(
+        timeout_s=CALL_TIMEOUT_S,
+        max_connections=MAX_CONNECTIONS,
+        max_idle=MAX_CONNECTIONS,
+        max_bytes=MAX_ANSWER_BYTES,
     )
     options = AsyncClientOptions(
         httpx_client=http, postgrest_client_retry=False, auto_refresh_token=False, persist_session=False

@@ -14,8 +14,8 @@ from lib.core.deadline import Deadline
 from lib.ingest.webhook_response import webhook_response
 from lib.web.app import function
 from lib.web.responses import Refused, read_body
-from lib.webhooks.parser import parse_body
-from lib.webhooks.request import read_payload
+from lib.webhooks.parser import parse_items
+from lib.webhooks.request import read_items
 from lib.webhooks.signature import valid_challenge, verify_challenge_token, verify_hub
 
 ANSWER_WITHIN_S = 4.0
@@ -44,9 +44,10 @@ async def receive(request: Request) -> Response:
         body = await read_body(request)
     if not verify_hub(body, signature, services.settings.instagram_app_secrets):
         raise Refused(401, "wrong_signature", "X-Hub-Signature-256 matches none of INSTAGRAM_APP_SECRET")
-    parsed = parse_body(read_payload(body), received_at=time.time_ns() // 1_000_000)
-    results = await services.forwarder.forward(parsed.events, deadline=deadline)
-    return webhook_response(results, ignored=parsed.ignored, started_s=started_s)
+    items, ignored = read_items(body)
+    events = parse_items(items, received_at=time.time_ns() // 1_000_000)
+    results = await services.forwarder.forward(events, deadline=deadline)
+    return webhook_response(results, ignored=ignored, started_s=started_s)
 
 
 app = function(GET=verify, POST=receive)

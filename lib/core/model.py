@@ -3,11 +3,16 @@
 Values that only pass between our own functions are frozen dataclasses: nobody has to validate them.
 """
 
+import os
 from collections.abc import Collection
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lib.errors.exceptions import InvalidPayload
+
+# pydantic reads the metadata of every installed package to find its plugins, when the first model is built: some
+# milliseconds of a cold start (pydantic, "Plugins").
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 _TAG_ERRORS = {"union_tag_not_found": "Field required", "union_tag_invalid": "Unknown kind"}
 _TYPE_ERRORS = {

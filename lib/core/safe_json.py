@@ -21,7 +21,13 @@ TOO_BIG = "[too big]"
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 _MAX_INTEGER_BITS = 2048
 # CPython may be set to refuse to write integers of more than 640 digits (about 2126 bits) in decimal.
-_LARGE_EXPONENT = re.compile(rb"[eE]\+?[0-9]{3}")
+_NUMBER_MARKS = bytes(
+    ord("0" if chr(byte) in "0123456789." else "e" if chr(byte) in "eE" else " ") for byte in range(256)
+)
+"""Each byte → its part in a number."""
+
+_LARGE_NUMBERS = (b"0" * 19, b"0e000")
+"""In those marks: every integer outside int64, and every float outside float64."""
 
 _REPLACEMENT = "�"
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -37,14 +43,35 @@ def decode_json(body: bytes) -> object:
     that is too long for Python, and for nesting deeper than `MAX_DEPTH`. The message quotes nothing of the body; the
     path may hold names of fields. Lone surrogates and NUL pass: they are JSON, and `clean` replaces them.
     """
+    return _decode(body)[0]
+
+
+def decode_clean(body: bytes) -> object:
+    """Returns the value in `body`, storable: `clean(decode_json(body))`. Raises `BadJson` like `decode_json`.
+
+    Where the bytes show that nothing has to be replaced, nobody looks at each value.
+    """
+    value, has_no_surrogates = _decode(body)
+    may_be_clean = has_no_surrogates and b"\\u0000" not in body and not _has_large_number(body)
+    return value if may_be_clean else clean(value)
+
+
+def _has_large_number(body: bytes) -> bool:
+    """Returns whether there may be a number that is no int64 or float64. Nothing here runs once a byte in Python."""
+    marks = body.translate(_NUMBER_MARKS, b"+")
+    return any(large in marks for large in _LARGE_NUMBERS)
+
+
+def _decode(body: bytes) -> tuple[object, bool]:
+    """Returns the value in `body`, and whether it certainly has no lone surrogate."""
     try:
         value = from_json(body, allow_inf_nan=False)
     except ValueError:
         # The fast decoder refuses lone surrogates, which Meta sends, and does not say where nesting is too deep.
-        return _decode_by_standard_library(body)
+        return _decode_by_standard_library(body), False
     if _may_be_too_deep(body) and not _within_depth(value):
         raise _too_deep(body.decode())
-    return value
+    return value, True
 
 
 def storable(body: bytes) -> bytes:
@@ -54,7 +81,7 @@ def storable(body: bytes) -> bytes:
     to nothing. Raises `BadJson` like `decode_json`, but leaves it to the reader of the bytes where it finds nothing to
     replace.
     """
-    suspicious = b"\\u" in body or b"NaN" in body or b"Infinity" in body or _LARGE_EXPONENT.search(body)
+    suspicious = b"\\u" in body or b"NaN" in body or b"Infinity" in body or _has_large_number(body)
     return to_json(clean(decode_json(body))) if suspicious else body
 
 
@@ -161,17 +188,18 @@ def _may_be_too_deep(body: bytes) -> bool:
 
 
 def _within_depth(value: object) -> bool:
-    level: list[object] = [value]
+    # A decoder makes no other arrays and objects than lists and dicts.
+    level: list[Any] = [value] if type(value) in (dict, list) else []
     for _ in range(MAX_DEPTH):
         level = [
             child
             for node in level
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
         ]
         if not level:
             return True
-    return not any(isinstance(node, dict | list) for node in level)
+    return False
 
 
 def _too_deep(text: str) -> BadJson:

@@ -13,7 +13,6 @@ from typing import Any, Literal
 MAX_CHARS = 512
 ABSENT = "-"
 
-_SAFE = re.compile(r"[!-~]+")
 # Ids of accounts, people and comments have no underscore. The placeholders in Meta's printed samples
 # (`<INSTAGRAM_SCOPED_ID>`) have underscores, and brackets that tell them apart.
 _PLAIN = re.compile(r"(?!-\Z)[^_%<>]+|<[^%<>]*>")
@@ -99,7 +98,7 @@ def _join(namespace: str, *parts: str) -> str:
     digest, or went through `_part`. Where the digest is of the whole item, the sender is in the digest, too.
     """
     full = "_".join(("ig", namespace, *parts))
-    if len(full) <= MAX_CHARS and _SAFE.fullmatch(full):
+    if len(full) <= MAX_CHARS and full.isascii() and full.isprintable() and " " not in full:
         return full
     return f"ig_{namespace}_sha256_{hashlib.sha256(full.encode()).hexdigest()}"
 

@@ -246,9 +246,14 @@ def _adapter() -> TypeAdapter[Event]:
     return TypeAdapter(AnyEvent)
 
 
+@cache
+def _encoder(kind: type[Event]) -> TypeAdapter[Event]:
+    return TypeAdapter(kind)
+
+
 def encode(event: Event) -> bytes:
     """Returns the event as one JSON object in UTF-8, without the fields that have their default."""
-    return event.model_dump_json(exclude_defaults=True).encode()
+    return _encoder(type(event)).dump_json(event, exclude_defaults=True)
 
 
 def as_json(event: Event) -> JsonObject:

@@ -20,6 +20,7 @@ from lib.core.safe_json import clean, decode_json
 from lib.core.settings import LoginFlavour
 from lib.errors.exceptions import BadJson, GraphError, GraphTransportError, InvalidPayload
 from lib.graph.usage import Usage, longest_regain_s, read_usage
+from lib.http.errors import MetClosed
 
 MAX_ANSWER_BYTES = 1_000_000
 """Twenty messages of a conversation are about 40 kB. A larger answer is not Meta's."""
@@ -33,8 +34,9 @@ _NEVER_LEFT = (
     httpx.PoolTimeout,
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
 )
-"""They are raised before there is a connection. The last two and `PoolTimeout` leave no trace."""
+"""They are raised before a byte of the request is written. After any other error Meta may have the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,28 +142,20 @@ class GraphTransport:
     ) -> "_Answer | GraphTransportError":
         """Makes the call. A GET that finds its kept connection closed is made once more, on a fresh connection."""
         deadline_s = time.monotonic() + timeout_s
-        departure = _Departure()
         if call.method != "GET" or call.changes:
-            return await self._attempt(self._fresh_http, creds, call, url, timeout_s, departure)
-        answer = await self._attempt(self._http, creds, call, url, timeout_s, departure)
+            return await self._attempt(self._fresh_http, creds, call, url, timeout_s)
+        answer = await self._attempt(self._http, creds, call, url, timeout_s)
         left_s = deadline_s - time.monotonic()
-        if isinstance(answer, _Answer) or answer.kind == "timeout" or not departure.met_closed or left_s <= 0:
+        if not isinstance(answer, _MetClosed) or left_s <= 0:
             return answer
-        return await self._attempt(self._fresh_http, creds, call, url, left_s, _Departure())
+        return await self._attempt(self._fresh_http, creds, call, url, left_s)
 
-    async def _attempt(  # noqa: PLR0917
-        self,
-        http: httpx.AsyncClient,
-        creds: Credentials,
-        call: Call,
-        url: str,
-        timeout_s: float,
-        departure: "_Departure",
+    async def _attempt(
+        self, http: httpx.AsyncClient, creds: Credentials, call: Call, url: str, timeout_s: float
     ) -> "_Answer | GraphTransportError":
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                http.stream(
+            async with asyncio.timeout(timeout_s):
+                response = await http.request(
                     call.method,
                     url,
                     params={**call.query, **creds.proof()},
@@ -170,16 +164,15 @@ class GraphTransport:
                     follow_redirects=False,
                     # The wait for a free connection ends first, so that it can be told from a slow answer.
                     timeout=httpx.Timeout(timeout_s, pool=timeout_s * 0.9),
-                    extensions={"trace": departure},
-                ) as response,
-            ):
-                return _Answer(response.status_code, response.headers, await _read(response))
+                )
         except (TimeoutError, httpx.RequestError) as error:
-            return GraphTransportError(
+            kind = _MetClosed if isinstance(error.__cause__, MetClosed) else GraphTransportError
+            return kind(
                 kind="timeout" if isinstance(error, TimeoutError | httpx.TimeoutException) else "connection",
-                request_left=departure.may_have_left and not isinstance(error, _NEVER_LEFT),
+                request_left=not isinstance(error, _NEVER_LEFT),
                 is_send=call.is_send,
             )
+        return _Answer(response.status_code, response.headers, response.content)
 
 
 def path_segment(value: str) -> str:
@@ -201,33 +194,8 @@ class _Answer:
     body: bytes
 
 
-class _Departure:
-    """Listens to httpcore's trace events: they tell how far a request came before it failed.
-
-    Meta cannot act on a send without its body. So a send may have left once its body has begun to, and not before,
-    whatever the error is.
-    """
-
-    def __init__(self) -> None:
-        self._events: set[str] = set()
-
-    @property
-    def may_have_left(self) -> bool:
-        """Whether Meta may have the request. True also without any event: other transports do not trace."""
-        return not self._events or "send_request_body.started" in self._events
-
-    @property
-    def met_closed(self) -> bool:
-        """Whether the request went out on a kept connection, and no answer began."""
-        return (
-            "send_request_headers.started" in self._events
-            and "connect_tcp.started" not in self._events
-            and "receive_response_headers.complete" not in self._events
-        )
-
-    async def __call__(self, event: str, _info: Mapping[str, object]) -> None:
-        # `http11.send_request_body.started`: the part before the first dot names the protocol.
-        self._events.add(event.partition(".")[2])
+class _MetClosed(GraphTransportError):
+    """The request went out on a kept connection that Meta had closed."""
 
 
 class _QueryHider(logging.Filter):
@@ -253,15 +221,6 @@ def _headers(creds: Credentials, call: Call) -> dict[str, str]:
     if call.body is not None:
         headers["Content-Type"] = "application/json"
     return headers
-
-
-async def _read(response: httpx.Response) -> bytes:
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            raise httpx.ReadError("the answer is too large")
-    return bytes(body)
 
 
 def _json(body: bytes) -> object:

@@ -1,53 +1,49 @@
 """The HTTP client that posts from the webhook function to the internal endpoint, on a kept connection.
 
-It uses httpcore, the library below httpx. With httpx, a webhook of one event takes about a third longer and the imports
-nearly half as long again (bench/report.md, "httpcore or httpx under the hop").
+It uses our pool without httpx above it: a cold start of the webhook then has not to import httpx (bench/report.md,
+"The HTTP client").
 """
 
-import ssl
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
-import certifi
-import httpcore
+from lib.http.pool import Origin, Pool, Timeouts, encode_request
+from lib.http.tls import tls_context
 
 CONNECT_TIMEOUT_S = 3.0
 MAX_CONNECTIONS = 64
-KEEPALIVE_S = 5.0
+MAX_ANSWER_BYTES = 4_500_000
 
 
 class IngestHttpClient:
     """One instance for each process. It never follows a redirect: our endpoint makes none."""
 
-    def __init__(self, url: str, *, network: httpcore.AsyncNetworkBackend | None = None) -> None:
-        self._url = httpcore.URL(url)
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.create_default_context(cafile=certifi.where()) if url.startswith("https:") else None,
-            max_connections=MAX_CONNECTIONS,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=network,
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        is_tls = parts.scheme == "https"
+        self._origin = Origin(parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
+        self._host, self._target = parts.netloc.encode(), parts.path.encode()
+        self._pool = Pool(
+            max_connections=MAX_CONNECTIONS, max_idle=MAX_CONNECTIONS, max_bytes=MAX_ANSWER_BYTES, tls=tls_context
         )
 
     async def post(self, body: bytes, headers: Mapping[str, str], *, timeout_s: float) -> tuple[int, bytes]:
         """Returns the status and the body of the answer.
 
-        `timeout_s` bounds each step of the request, not the whole. Raises the errors of httpcore.
+        `timeout_s` bounds each step of the request, not the whole. Raises `lib.http.errors.NoAnswer`.
         """
-        response = await self._pool.request(
-            "POST",
-            self._url,
-            headers=list(headers.items()),
-            content=body,
-            extensions={
-                "timeout": {
-                    "connect": min(timeout_s, CONNECT_TIMEOUT_S),
-                    "pool": timeout_s,
-                    "write": timeout_s,
-                    "read": timeout_s,
-                }
-            },
+        head = [
+            (b"Host", self._host),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+            (b"Content-Length", b"%d" % len(body)),
+        ]
+        answer = await self._pool.ask(
+            self._origin,
+            encode_request(b"POST", self._target, head, body),
+            Timeouts(pool_s=timeout_s, connect_s=min(timeout_s, CONNECT_TIMEOUT_S), answer_s=timeout_s),
         )
-        return response.status, response.content
+        return answer.status, answer.body
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._pool.aclose()
+        await self._pool.close()

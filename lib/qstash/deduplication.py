@@ -29,7 +29,7 @@ MAX_HEAD_CHARS = 256
 _OF_NOBODY = ("mention", "handover", "unknown")
 """The kinds that Meta may ordinarily tell without a person."""
 
-_SUFFIXED = re.compile(r".*~.*[0-9a-f]{32}")
+_SUFFIXED = re.compile(r"[^~]*~.*[0-9a-f]{32}")
 
 
 def of_event(event: Event, *, own_account: str, again: str = "") -> str:

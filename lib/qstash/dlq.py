@@ -8,6 +8,7 @@ from urllib.parse import quote
 from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.errors.classify import classify
+from lib.qstash.client import close, connect
 from lib.qstash.publisher import CONSUMER_PATH, EVENT_LABEL
 
 if TYPE_CHECKING:
@@ -83,9 +84,12 @@ class DeadLetterQueue:
         hours = None if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000) / 3600
         return DlqSize(entries=len(entries), more=cursor is not None, oldest_hours=hours)
 
+    async def close(self) -> None:
+        """Closes the connections, for a process that goes on without them."""
+        if self._sdk is not None:
+            await close(self._sdk)
+
     def _client(self) -> "AsyncQStash":
         if self._sdk is None:
-            from qstash import AsyncQStash  # noqa: PLC0415
-
-            self._sdk = AsyncQStash(self._settings.qstash_token, retry=False, base_url=self._settings.qstash_url)
+            self._sdk = connect(self._settings, retry=False)
         return self._sdk

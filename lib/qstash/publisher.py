@@ -15,6 +15,7 @@ from lib.errors.classify import classify
 from lib.errors.exceptions import QueueRejected
 from lib.events.model import Event, encode
 from lib.qstash import deduplication
+from lib.qstash.client import close, connect
 
 if TYPE_CHECKING:
     from qstash import AsyncQStash
@@ -215,17 +216,16 @@ class Publisher:
             options["redact"] = {"body": True}
         return options
 
+    async def close(self) -> None:
+        """Closes the connections, for a process that goes on without them."""
+        if self._sdk is not None:
+            await close(self._sdk)
+
     def _client(self) -> "AsyncQStash":
         if self._sdk is None:
-            from qstash import AsyncQStash  # noqa: PLC0415  the webhook rarely needs it, and it is slow to import
-
             # The SDK's defaults (600 s, five retries with sleeps) are for scripts. Ours runs while Meta
             # waits: one quick second attempt for a connection gone stale, and the caller bounds the whole.
-            self._sdk = AsyncQStash(
-                self._settings.qstash_token,
-                retry={"retries": 1, "backoff": lambda attempt: 50 * math.exp(attempt)},
-                base_url=self._settings.qstash_url,
-            )
+            self._sdk = connect(self._settings, retry={"retries": 1, "backoff": lambda attempt: 50 * math.exp(attempt)})
         return self._sdk
 
 
@@ -233,7 +233,13 @@ def conversation_key(event: Event) -> str:
     """Returns the flow-control key of a conversation: account and contact, or the account if no contact is known."""
     # QStash allows letters, digits, `-`, `_` and `.` in a key. Other characters are percent-encoded, with `_` for `%`.
     parts = ("ig", event.account_id, event.contact_id or "-")
-    return ".".join(quote(part, safe="").replace("%", "_").replace("~", "_7E") for part in parts)[:255]
+    return ".".join(map(_key_part, parts))[:255]
+
+
+def _key_part(part: str) -> str:
+    if part.isascii() and part.isalnum():  # as nearly every id
+        return part
+    return quote(part, safe="").replace("%", "_").replace("~", "_7E")
 
 
 def read_batch_answer(answers: object, expected: int) -> list[Published | QueueRejected]:

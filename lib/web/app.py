@@ -1,5 +1,6 @@
 """Handlers → the ASGI app of one function, and the one answer to an exception that left a handler."""
 
+import gc
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias
@@ -19,6 +20,7 @@ Handlers: TypeAlias = Mapping[str, Handler]
 """Method → handler."""
 
 RETRY_AFTER_S = 5
+COLLECT_AFTER_OBJECTS = 20_000
 ROUTE_PARAMETER = "route"
 """The query parameter in which a rewrite of vercel.json passes the last segment of the public path."""
 
@@ -68,11 +70,15 @@ class App:
 
 def function(**handlers: Handler) -> App:
     """Returns the app of a function with one route: `function(GET=…, POST=…)`. Other methods get 405."""
-    return App({"": handlers})
+    return functions({"": handlers})
 
 
 def functions(routes: Mapping[str, Handlers]) -> App:
     """Returns the app of a function with several routes. Other paths get 404, other methods 405."""
+    # The objects of a request end with it, without the collector. By its default it looks for circles seven times
+    # while a webhook of 100 events is parsed, and again and again at every module that was imported.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     return App(routes)
 
 

@@ -72,16 +72,16 @@ def _content(mid: str, parsed: ParsedItem) -> _Content:
     body = parsed.body
     attachments = json_objects(body.get("attachments"))
     quick_reply = json_object(body.get("quick_reply"))
-    return _Content(
-        mid=mid,
-        text=text(body.get("text")),
-        attachments=attachments,
-        reply_to=_reply_to(body.get("reply_to")),
-        quick_reply=None if quick_reply is None else QuickReply(payload=text(quick_reply.get("payload"))),
-        referral=_inner_referral(parsed),
-        is_unsupported=flag(body.get("is_unsupported")),
-        is_ephemeral=any(each.get("type") == "ephemeral" for each in attachments),
-    )
+    return {
+        "mid": mid,
+        "text": text(body.get("text")),
+        "attachments": attachments,
+        "reply_to": _reply_to(body.get("reply_to")),
+        "quick_reply": None if quick_reply is None else QuickReply(payload=text(quick_reply.get("payload"))),
+        "referral": _inner_referral(parsed),
+        "is_unsupported": flag(body.get("is_unsupported")),
+        "is_ephemeral": bool(attachments) and any(each.get("type") == "ephemeral" for each in attachments),
+    }
 
 
 def _reply_to(value: object) -> ReplyTo | None:

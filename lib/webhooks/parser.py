@@ -1,23 +1,15 @@
-"""A webhook body → events. Never raises, whatever the JSON."""
+"""The items of a webhook body → events. Never raises, whatever the JSON."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from lib.core.safe_json import clean
 from lib.events import ids
-from lib.events.model import Event, Unknown
+from lib.events.model import Event, JsonObject, Unknown
 from lib.webhooks.changes import parse_change
 from lib.webhooks.messaging import parse_messaging
 from lib.webhooks.participants import ItemContext
 from lib.webhooks.payload import MAX_TOPIC_CHARS, TEST_ENTRY_ID, time_ms
 from lib.webhooks.walk import Item, walk
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """The events of a body in order, and the count of things in it that are not ours."""
-
-    events: list[Event]
-    ignored: int
 
 
 def parse_webhook(payload: object, *, received_at: int) -> list[Event]:
@@ -27,18 +19,18 @@ def parse_webhook(payload: object, *, received_at: int) -> list[Event]:
     An item about several things is several events. Never raises. The same body gives the same events. A redelivery,
     sent at another time and in another batch, gives the same ids.
     """
-    return parse_body(payload, received_at=received_at).events
+    items, _ignored = walk(payload)
+    return parse_items([item._replace(value=clean(item.value)) for item in items], received_at=received_at)
 
 
-def parse_body(payload: object, *, received_at: int) -> Parsed:
-    """Like `parse_webhook`, with the count of things that are not ours, such as items of another `object`."""
-    items, ignored = walk(payload)
-    return Parsed([_event(item, received_at) for item in items], ignored)
+def parse_items(items: Sequence[Item], *, received_at: int) -> list[Event]:
+    """Returns the event of each clean item. Never raises."""
+    return [_event(item, received_at) for item in items]
 
 
 def _event(item: Item, received_at: int) -> Event:
     readable = isinstance(item.value, dict)
-    raw = clean(item.value if readable else {"value": item.value})
+    raw: JsonObject = item.value if isinstance(item.value, dict) else {"value": item.value}
     standby = item.container == "standby"
     if item.container in ("messaging", "standby"):
         context = ItemContext(item.account_id, received_at, received_at, raw, standby)

@@ -1,7 +1,6 @@
 """Who is who in an item of `messaging`, what the item is about, and when it happened."""
 
-from dataclasses import dataclass, replace
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 from lib.events import ids
 from lib.events.model import Direction, JsonObject
@@ -18,8 +17,7 @@ from lib.webhooks.payload import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ItemContext:
+class ItemContext(NamedTuple):
     """Where an item was found. `fallback_ms` is its time if it names none itself; `raw` is what to keep."""
 
     account_id: str | None
@@ -30,7 +28,7 @@ class ItemContext:
 
     def under(self, *, standby: bool) -> "ItemContext":
         """Returns the context of an item under `standby`, or not."""
-        return replace(self, standby=standby)
+        return self._replace(standby=standby)
 
 
 class Base(TypedDict):
@@ -47,8 +45,7 @@ class Base(TypedDict):
     is_self: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedItem:
+class ParsedItem(NamedTuple):
     """An item, resolved. `body` is the value under `key`; `at_ms` is the item's own timestamp."""
 
     key: str
@@ -75,17 +72,17 @@ def resolve(item: JsonObject, context: ItemContext) -> ParsedItem:
     account_id = context.account_id or (recipient if direction == "inbound" else sender) or ids.ABSENT
     at_ms = time_ms(item.get("timestamp"))
     is_test = context.account_id == TEST_ENTRY_ID or (sender, recipient) == TEST_PARTIES or body.get("mid") == TEST_MID
-    base = Base(
-        account_id=account_id,
-        contact_id=_contact(account_id, sender, recipient, direction),
-        direction=direction,
-        occurred_at=context.fallback_ms if at_ms is None else at_ms,
-        received_at=context.received_at,
-        raw=context.raw,
-        standby=context.standby,
-        is_test=is_test,
-        is_self=is_self,
-    )
+    base: Base = {
+        "account_id": account_id,
+        "contact_id": _contact(account_id, sender, recipient, direction),
+        "direction": direction,
+        "occurred_at": context.fallback_ms if at_ms is None else at_ms,
+        "received_at": context.received_at,
+        "raw": context.raw,
+        "standby": context.standby,
+        "is_test": is_test,
+        "is_self": is_self,
+    }
     return ParsedItem(key, body, item, sender, at_ms, base)
 
 

@@ -1,11 +1,10 @@
 """A webhook body → its items, one for each event, before any of them is parsed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from lib.core.safe_json import clean
+from lib.errors.exceptions import TooManyEvents
 from lib.events.model import JsonObject
 from lib.webhooks.payload import (
     EVENT_KEYS,
@@ -22,14 +21,14 @@ Container: TypeAlias = Literal["messaging", "standby", "changes", "entry"]
 _CONTAINERS: tuple[Container, ...] = ("messaging", "standby", "changes")
 ENTRY_KEYS = frozenset({"id", "time", *_CONTAINERS})
 _NOTHING: tuple[object, ...] = (None, {}, "")
+_EVENT_KEYS = frozenset(EVENT_KEYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One thing a webhook says. `entry_time` is when Meta *sent* it: each redelivery has another one.
 
     `container` is the array that held the item, or `entry` for all the keys of an entry that we do not know. `value` is
-    as received, not yet clean.
+    as clean as the body was (`core.safe_json`).
     """
 
     container: Container
@@ -38,44 +37,34 @@ class Item:
     value: object
 
 
-def walk(payload: object) -> tuple[list[Item], int]:
+def walk(payload: object, *, most: int | None = None) -> tuple[list[Item], int]:
     """Returns the items of a webhook body in order, and the count of things in it that are not ours.
 
     An entry gives its `messaging`, then `standby`, then `changes`, then the change that lies flat on the entry, then
     all keys of the entry that we do not know, as one item. A body is an object or, as some of Meta's pages print it,
     an array of objects. Not ours are the items of another `object`, bodies with neither our `object` nor an entry,
     keys beside `entry`, and entries that are no object.
+
+    Raises `TooManyEvents` at the first item over `most`: a body of 4.5 MB can hold a million.
     """
     items: list[Item] = []
     ignored = 0
-    for item in _items(payload):
-        if item is None:
-            ignored += 1
-        else:
-            items.append(item)
-    return items, ignored
-
-
-def has_more_items(payload: object, limit: int) -> bool:
-    """Returns whether `walk` finds more than `limit` items in `payload`. Stops at the first item over the limit."""
-    ours = (item for item in _items(payload) if item is not None)
-    return next(islice(ours, limit, None), None) is not None
-
-
-def _items(payload: object) -> Iterator[Item | None]:
-    """Yields each item of a webhook body, and None for each thing that is not ours."""
     for body in payload if isinstance(payload, list) else [payload]:
         if not isinstance(body, dict):
-            yield None
+            ignored += 1
             continue
         ours, entries = body.get("object") == OBJECT, body.get("entry")
         for entry in entries if isinstance(entries, list) else []:
-            if isinstance(entry, dict):
-                yield from (item if ours else None for item in _items_of(entry))
-            else:
-                yield None
+            if not ours or not isinstance(entry, dict):
+                ignored += sum(1 for _ in _items_of(entry)) if isinstance(entry, dict) else 1
+                continue
+            for item in _items_of(entry):
+                if len(items) == most:
+                    raise TooManyEvents("$.entry", most)
+                items.append(item)
         if body.keys() - {"object", "entry"} or (body and not ours and not isinstance(entries, list)):
-            yield None
+            ignored += 1
+    return items, ignored
 
 
 def _items_of(entry: JsonObject) -> Iterator[Item]:
@@ -103,7 +92,7 @@ def _parts_of(item: object) -> list[object]:
 
     The first thing keeps the keys that we do not know. A referral beside a message or postback belongs to that one.
     """
-    if not isinstance(item, dict):
+    if not isinstance(item, dict) or len(_EVENT_KEYS & item.keys()) < 2:
         return [item]
     keys = [key for key in EVENT_KEYS if is_readable(key, item.get(key))]
     owner = next((key for key in ("message", "postback") if key in keys), None)

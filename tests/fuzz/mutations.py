@@ -10,15 +10,15 @@ from random import Random
 
 from dev.send.samples import samples
 from lib.events.model import encode
-from lib.webhooks.parser import parse_body
-from lib.webhooks.request import read_payload
+from lib.webhooks.parser import parse_items
+from lib.webhooks.request import read_items
 from tests.fuzz.callers import FORMS
 from tests.support.deliveries import failure_callback
 from tests.support.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 WEBHOOKS = [sample.path.read_bytes() for sample in samples()]
 EVENTS = [
-    encode(event) for body in WEBHOOKS for event in parse_body(read_payload(body), received_at=1_795_000_000_000).events
+    encode(event) for body in WEBHOOKS for event in parse_items(read_items(body)[0], received_at=1_795_000_000_000)
 ]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null')

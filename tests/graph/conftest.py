@@ -17,7 +17,8 @@ from starlette.routing import Route
 
 from dev.graph import GraphConfig, create_app
 from lib.graph.client import GraphClient
-from lib.graph.transport import Credentials
+from lib.graph.transport import MAX_ANSWER_BYTES, Credentials
+from lib.http.transport import client
 from tests.support.servers import served
 
 APP_SECRET = "the-app-secret"
@@ -74,7 +75,7 @@ class Meta:
         """What `action` comes to, with a `GraphClient` of its own."""
 
         async def run() -> Result:
-            async with httpx.AsyncClient(verify=False) as http:  # plain HTTP: saves loading the CAs
+            async with client(timeout_s=10, max_connections=8, max_idle=0, max_bytes=MAX_ANSWER_BYTES) as http:
                 return await action(self.graph(http))
 
         return asyncio.run(run())

@@ -1,11 +1,11 @@
 """Connections: a send has a fresh one, a closed kept one costs a read nothing, and a failure says how far it came."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
-import httpcore
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 
 from lib.errors.exceptions import GraphTransportError
 from lib.graph.client import GraphClient
+from lib.graph.transport import MAX_ANSWER_BYTES
+from lib.http.transport import client as http_client
 from tests.graph.conftest import PERSON, TOKEN, Meta, credentials
 
 CLOSING = ("close_after_answer", "close_idle", "close_kept")
 
 
+def new_client(*, max_idle: int) -> httpx.AsyncClient:
+    return http_client(timeout_s=10, max_connections=64, max_idle=max_idle, max_bytes=MAX_ANSWER_BYTES)
+
+
 @asynccontextmanager
 async def client(meta: Meta) -> AsyncIterator[GraphClient]:
     """A client with the two pools that a function instance has."""
-    none_kept = httpx.Limits(max_keepalive_connections=0)
-    async with (
-        httpx.AsyncClient(verify=False) as http,
-        httpx.AsyncClient(verify=False, limits=none_kept) as fresh_http,
-    ):
+    async with new_client(max_idle=20) as http, new_client(max_idle=0) as fresh_http:
         urls = {"instagram_url": meta.url, "facebook_url": meta.url}
         yield GraphClient(http, version="v26.0", **urls, fresh_http=fresh_http)
 
@@ -116,91 +118,58 @@ def test_a_read_that_gets_no_answer_in_time_is_not_repeated(meta: Meta) -> None:
 # How far a request came.
 
 
-class Wire(httpcore.AsyncNetworkStream):
-    """A connection that fails with `error` in its `fails_at` step: tls, write 1 (headers), write 2 (body), read."""
+@contextmanager
+def strange_server(said: bytes | None) -> Iterator[str]:
+    """A server that reads a request, says `said`, and closes. None: the port is closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        if said is None:
+            server.close()
+            yield url
+            return
 
-    def __init__(self, fails_at: str, error: Exception) -> None:
-        self._fails_at, self._error, self._writes = fails_at, error, 0
+        def serve() -> None:
+            connection, _address = server.accept()
+            with connection:
+                connection.recv(10_000)
+                connection.sendall(said)
 
-    def _step(self, name: str) -> None:
-        if name == self._fails_at:
-            raise self._error
-
-    async def start_tls(self, *_args: Any, **_options: Any) -> httpcore.AsyncNetworkStream:
-        self._step("tls")
-        return self
-
-    async def write(self, _buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109  httpcore's
-        self._writes += 1
-        self._step({1: "headers", 2: "body"}.get(self._writes, "more"))
-
-    async def read(self, _most: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109  httpcore's
-        self._step("read")
-        if self._fails_at == "headers":
-            raise self._error  # a connection that could not be written to brings no answer either
-        return b""
-
-    async def aclose(self) -> None:
-        pass
-
-    def get_extra_info(self, _info: str) -> Any:
-        return None
-
-
-class Network(httpcore.AsyncNetworkBackend):
-    """Connects to a `Wire`, or fails to."""
-
-    def __init__(self, fails_at: str, error: Exception) -> None:
-        self._fails_at, self._error = fails_at, error
-
-    async def connect_tcp(self, *_args: Any, **_options: Any) -> httpcore.AsyncNetworkStream:
-        if self._fails_at == "connect":
-            raise self._error
-        return Wire(self._fails_at, self._error)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield url
+        thread.join()
 
 
 @pytest.mark.parametrize(
-    ("fails_at", "error", "left"),
+    ("said", "left"),
     [
-        ("connect", httpcore.ConnectError(), False),
-        ("connect", httpcore.ConnectTimeout(), False),
-        ("tls", httpcore.ConnectError(), False),
-        ("tls", httpcore.ConnectTimeout(), False),
-        ("tls", TimeoutError(), False),
-        ("headers", httpcore.WriteError(), False),
-        ("headers", httpcore.WriteTimeout(), False),
-        ("headers", TimeoutError(), False),
-        ("body", httpcore.WriteError(), True),
-        ("body", httpcore.WriteTimeout(), True),
-        ("body", TimeoutError(), True),
-        ("read", httpcore.ReadError(), True),
-        ("read", httpcore.ReadTimeout(), True),
-        ("read", httpcore.RemoteProtocolError(), True),
-        ("nothing", RuntimeError(), True),
+        (None, False),
+        (b"", True),
+        (b"HTTP/1.1 200", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n{", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n" + b" " * 2_000_000, True),
+        (b"no HTTP at all\r\n\r\n", True),
     ],
 )
-def test_a_send_may_have_left_once_its_body_has_begun_to(fails_at: str, error: Exception, *, left: bool) -> None:
-    async def attempt() -> GraphTransportError:
-        transport = httpx.AsyncHTTPTransport(verify=False)
-        transport._pool = httpcore.AsyncConnectionPool(network_backend=Network(fails_at, error))
-        async with httpx.AsyncClient(transport=transport) as http:
-            url = "https://graph.example"
+def test_a_send_may_have_left_once_it_was_written(said: bytes | None, *, left: bool) -> None:
+    async def attempt(url: str) -> GraphTransportError:
+        async with new_client(max_idle=0) as http:
             graph = GraphClient(http, version="v26.0", instagram_url=url, facebook_url=url)
             with pytest.raises(GraphTransportError) as caught:
                 await send(graph)
             return caught.value
 
-    assert asyncio.run(attempt()).request_left is left
+    with strange_server(said) as url:
+        error = asyncio.run(attempt(url))
+    assert (error.request_left, error.kind) == (left, "connection")
 
 
 def test_a_send_with_a_header_that_cannot_be_written_never_left(meta: Meta) -> None:
     """The token is checked before the call, so the header is a default of the HTTP client."""
 
     async def attempt() -> GraphTransportError:
-        async with httpx.AsyncClient(verify=False, headers={"Bad Name": TOKEN}) as http:
+        async with new_client(max_idle=0) as http:
+            http.headers["Bad Name"] = TOKEN
             with pytest.raises(GraphTransportError) as caught:
                 await send(meta.graph(http))
             return caught.value

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import json
 import random
 from typing import Any
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from lib.core.safe_json import clean
 from lib.errors.exceptions import InvalidPayload
 from lib.events.model import decode, encode
-from lib.webhooks.parser import parse_body, parse_webhook
+from lib.webhooks.parser import parse_items, parse_webhook
 from lib.webhooks.payload import check_envelope
+from lib.webhooks.request import read_items
+from lib.webhooks.walk import walk
 from tests.support.items import ACCOUNT, RECEIVED_AT, body, entry
 from tests.support.strategies import changes, json_values, messaging_items, payloads
 
@@ -35,15 +38,29 @@ def test_any_json_gives_events_that_travel_and_ids_that_fit_a_header(payload: An
 
 @given(json_values())
 def test_any_json_at_all_is_read_without_a_fault(payload: Any) -> None:
-    assert parse_body(payload, received_at=RECEIVED_AT).ignored >= 0
+    items, ignored = walk(payload)
+    assert len(parse_webhook(payload, received_at=RECEIVED_AT)) == len(items)
+    assert ignored >= 0
+
+
+@given(payloads())
+@_thorough
+def test_the_events_of_a_body_are_those_of_its_payload(payload: Any) -> None:
+    """The webhook cleans a body once, as a whole; an archived item is cleaned by itself."""
+    try:
+        items, ignored = read_items(json.dumps(payload).encode())
+    except InvalidPayload:
+        return
+    assert parse_items(items, received_at=RECEIVED_AT) == parse_webhook(payload, received_at=RECEIVED_AT)
+    assert ignored == walk(payload)[1]
 
 
 @given(payloads())
 @_thorough
 def test_the_same_body_gives_the_same_events_and_is_left_as_it_was(payload: Any) -> None:
     before = copy.deepcopy(payload)
-    first = parse_body(payload, received_at=RECEIVED_AT)
-    assert first == parse_body(payload, received_at=RECEIVED_AT)
+    first = parse_webhook(payload, received_at=RECEIVED_AT)
+    assert first == parse_webhook(payload, received_at=RECEIVED_AT)
     assert repr(payload) == repr(before)
 
 

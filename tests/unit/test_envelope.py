@@ -7,9 +7,10 @@ import pytest
 
 from lib.errors.exceptions import InvalidPayload, TooManyEvents
 from lib.events.model import Unknown
-from lib.webhooks.parser import parse_body, parse_webhook
+from lib.webhooks.parser import parse_items, parse_webhook
 from lib.webhooks.payload import check_envelope
-from lib.webhooks.request import read_payload
+from lib.webhooks.request import read_items
+from lib.webhooks.walk import walk
 from tests.support.items import ACCOUNT, RECEIVED_AT, SENT_AT, body, change, entry, item, parse
 
 
@@ -18,7 +19,7 @@ def _kinds(payload: object) -> list[str]:
 
 
 def _ignored(payload: object) -> int:
-    return parse_body(payload, received_at=RECEIVED_AT).ignored
+    return walk(payload)[1]
 
 
 def test_events_come_in_the_order_of_entries_and_items() -> None:
@@ -70,9 +71,9 @@ def test_an_entry_with_something_else_than_we_know_is_kept() -> None:
 def test_what_an_entry_has_beside_what_we_know_is_one_unknown_event(beside: dict[str, Any]) -> None:
     new = {"message_requests": [item(message={"mid": "m2"})], "a_new_key": None, "more": 0}
     known = parse_webhook(body({"id": ACCOUNT, "time": SENT_AT, **beside}), received_at=RECEIVED_AT)
-    parsed = parse_body(body({"id": ACCOUNT, **new, "time": SENT_AT, **beside}), received_at=RECEIVED_AT)
-    *others, event = parsed.events
-    assert (others, parsed.ignored) == (known, 0)
+    payload = body({"id": ACCOUNT, **new, "time": SENT_AT, **beside})
+    *others, event = parse_webhook(payload, received_at=RECEIVED_AT)
+    assert (others, _ignored(payload)) == (known, 0)
     assert isinstance(event, Unknown)
     assert (event.topic, event.raw, event.account_id) == ("a_new_key", new, ACCOUNT)
     assert event.occurred_at == SENT_AT
@@ -86,8 +87,8 @@ def test_a_messaging_item_that_lies_flat_on_its_entry_is_read() -> None:
 @pytest.mark.parametrize("odd", [0, False, 1, "x", [None], [0], [{}], {"a": 1}])
 @pytest.mark.parametrize("container", ["messaging", "standby", "changes"])
 def test_whatever_an_array_holds_is_an_event(container: str, odd: object) -> None:
-    parsed = parse_body(body({"id": ACCOUNT, container: odd}), received_at=RECEIVED_AT)
-    assert ([event.kind for event in parsed.events], parsed.ignored) == (["unknown"], 0)
+    payload = body({"id": ACCOUNT, container: odd})
+    assert (_kinds(payload), _ignored(payload)) == (["unknown"], 0)
 
 
 def test_an_entry_without_an_id_gives_what_it_holds() -> None:
@@ -114,9 +115,11 @@ def test_a_body_of_more_than_a_thousand_events_is_refused_before_any_is_read() -
         raw = json.dumps(_of_size(others)).encode()
         if refused:
             with pytest.raises(TooManyEvents):
-                read_payload(raw)
+                read_items(raw)
         else:
-            assert len(parse_webhook(read_payload(raw), received_at=RECEIVED_AT)) == 1000
+            items, ignored = read_items(raw)
+            assert len(parse_items(items, received_at=RECEIVED_AT)) == 1000
+            assert ignored == 2000
 
 
 @pytest.mark.parametrize("quiet", [{}, [], body(), body({"id": ACCOUNT, "time": 5}), body(entry())])

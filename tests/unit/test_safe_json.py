@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lib.core.safe_json import MAX_DEPTH, clean, decode_json
+from lib.core.safe_json import MAX_DEPTH, clean, decode_clean, decode_json
 from lib.errors.exceptions import BadJson
 from tests.support.strategies import json_values
 
@@ -97,3 +98,35 @@ def test_cleaning_is_idempotent_and_gives_strict_utf8_json(value: Any) -> None:
     text = json.dumps(cleaned, allow_nan=False, ensure_ascii=False)
     assert "\\u0000" not in text.replace("\\\\", "")
     assert json.loads(text.encode("utf-8")) == cleaned
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**70), 2**70).map(str),
+    st.integers(10**18, 10**20).map(str),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,22})(\.[0-9]{1,22})?([eE][+-]?[0-9]{1,4})?", fullmatch=True),
+    st.just("1" + "0" * 320 + ".5"),
+)
+STRINGS = st.lists(
+    st.one_of(
+        st.text(max_size=6),
+        st.sampled_from(["\x00", "\ud83d", "\udc99", "\U0001f499", "\\u0000", "\\", "12345678901234567890", "9E999"]),
+    ),
+    max_size=4,
+).map("".join)
+
+
+def _spelled(parts: tuple[str, str, str, bool]) -> bytes:
+    key, value, number, in_ascii = parts
+    try:
+        text = json.dumps({key: [value, {"n": "@"}]}, ensure_ascii=in_ascii).replace('"@"', number)
+        return text.encode()
+    except UnicodeEncodeError:
+        return json.dumps({key: value}).encode()
+
+
+@given(st.tuples(STRINGS, STRINGS, NUMBERS, st.booleans()).map(_spelled))
+@settings(max_examples=1500)
+def test_cleaning_while_decoding_is_cleaning_after_decoding(body: bytes) -> None:
+    cleaned = decode_clean(body)
+    assert repr(cleaned) == repr(clean(decode_json(body)))
+    assert clean(cleaned) is cleaned

@@ -1,0 +1,71 @@
+"""The requests of the comparisons: the same bytes for our functions and for the TypeScript peer."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+
+import jwt
+
+from bench.bare import Request
+from bench.message import WORDS, message, now_ms, webhook
+from bench.round_trips import FIRST_PERSON
+from dev.stack import keys
+from dev.stack.config import StackConfig
+from dev.stack.stack import Stack
+from lib.ingest.request import encode_events
+from lib.webhooks.parser import parse_webhook
+
+WEBHOOK, INGEST = "/api/webhooks/instagram", "/api/internal/ingest-event"
+CONSUMER = "/api/qstash/instagram-ingestion"
+ROUTES = {"webhook": WEBHOOK, "ingest": INGEST, "consumer": CONSUMER}
+"""The routes by the name of the peer's bundle."""
+
+PEOPLE = 10_000
+"""How many people write."""
+
+
+def settings(upstream: str) -> dict[str, str]:
+    """Returns the environment of a function that calls nothing but `upstream`."""
+    urls = dict.fromkeys(("PUBLIC_URL", "QSTASH_URL", "SUPABASE_URL"), upstream)
+    return Stack(StackConfig()).env | urls
+
+
+def webhook_body(events: int, *, first: int = 0) -> bytes:
+    """Returns the body of a webhook with `events` messages, as Meta writes it. `first` is the number of the first."""
+    at_ms = now_ms()
+    items = [
+        message(str(FIRST_PERSON + number % PEOPLE), WORDS.format(number=number), at_ms=at_ms, number=number)
+        for number in range(first, first + events)
+    ]
+    return json.dumps(webhook(items, at_ms=at_ms)).encode("ascii")
+
+
+def request(name: str, events: int, *, port: int, public_url: str, first: int = 0) -> Request:
+    """Returns a signed request to the route with this name, about `events` new messages (the consumer takes one)."""
+    body = webhook_body(events, first=first)
+    if name == "webhook":
+        digest = hmac.new(keys.APP_SECRET.encode(), body, hashlib.sha256).hexdigest()
+        return _post(port, WEBHOOK, body, {"X-Hub-Signature-256": f"sha256={digest}"})
+    made = parse_webhook(json.loads(body), received_at=now_ms())
+    if name == "ingest":
+        bearer = {"Authorization": f"Bearer {keys.INTERNAL_SECRET}", "X-Ingest-Budget-Ms": "3800"}
+        return _post(port, INGEST, encode_events(made), bearer)
+    [event] = made
+    sent = encode_events([event])[len(b'{"events":[') : -len(b"]}")]
+    return _post(port, CONSUMER, sent, signed(sent, public_url + CONSUMER))
+
+
+def signed(body: bytes, url: str) -> dict[str, str]:
+    """Returns the headers of a delivery with QStash's signature (Upstash, "Verifying signatures")."""
+    now_s = int(time.time())
+    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode()
+    claims = {"iss": "Upstash", "sub": url, "iat": now_s, "nbf": now_s, "exp": now_s + 3600, "jti": "1"}
+    token = jwt.encode({**claims, "body": digest}, keys.QSTASH_CURRENT_SIGNING_KEY, algorithm="HS256")
+    return {"Upstash-Signature": token, "Upstash-Message-Id": "msg_1"}
+
+
+def _post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Request:
+    return Request(port, "POST", path, {"Content-Type": "application/json", **headers}, body)
