@@ -16,9 +16,8 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from bench.quotes import REPORT, sections
 from bench.section import PLOTS, Section, put_pictures_into
-
-REPORT = Path(__file__).with_name("report.md")
 
 BENCHMARKS = {
     "warm": "Each route, warm, against the TypeScript peer: processor time and wall time of a request.",
@@ -33,17 +32,21 @@ BENCHMARKS = {
 }
 """Modules of this package, each with `run(tell, *, quick) -> Section`."""
 
+QUICK = "quick"
+
 
 @click.command(epilog="\b\nNAME:\n" + "\n".join(f"  {name:<12} {line}" for name, line in BENCHMARKS.items()))
-@click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--quick", is_flag=True, help="Measure a small part of everything, to see that it runs. No report.")
+@click.argument("names", metavar="[NAME]... [quick]", nargs=-1, type=click.Choice([*BENCHMARKS, QUICK]))
+@click.option("--quick", is_flag=True, help="The same as the word quick.")
 def bench(names: Sequence[str], *, quick: bool) -> None:
     """Measure, print tables, and write bench/report.md with pictures. Each number has a baseline of the same run.
 
-    Without a NAME all benchmarks run. With names, the other sections of the report stay as they are.
+    Without a NAME all benchmarks run. With names, the other sections of the report stay as they are. With the word
+    quick only a small part of each is measured, to see that it runs: five minutes for all, and no report.
     """
+    quick = quick or QUICK in names
     options = {"quick": quick}
-    chosen = names or list(BENCHMARKS)
+    chosen = [name for name in names if name != QUICK] or list(BENCHMARKS)
     if not quick:
         _run(chosen, options, report=True)
         return
@@ -86,22 +89,11 @@ def _table(section: Section) -> Table:
 
 
 def _write(name: str, section: Section) -> None:
-    """Puts `section` into the report, in the place of the former section of that name if there is one."""
-    parts = _parts()
+    """Puts `section` into the report, in the place of the former one of that name, and into what quotes it."""
+    parts = sections(REPORT.read_text("utf-8")) if REPORT.exists() else {}
     parts[name] = _markdown(section)
     order = [known for known in BENCHMARKS if known in parts]
     REPORT.write_text("\n".join([_preamble(), *(f"<!-- {known} -->\n{parts[known]}" for known in order)]), "utf-8")
-
-
-def _parts() -> dict[str, str]:
-    """Returns the sections of the present report, by the comments that name them."""
-    if not REPORT.exists():
-        return {}
-    parts: dict[str, str] = {}
-    for piece in REPORT.read_text("utf-8").split("<!-- ")[1:]:
-        name, _, text = piece.partition(" -->\n")
-        parts[name] = text.rstrip("\n") + "\n"
-    return parts
 
 
 def _preamble() -> str:

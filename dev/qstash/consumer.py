@@ -6,13 +6,14 @@ Source of the headers: Upstash, howto/receiving.
 import asyncio
 import time
 
-import httpx
-
 from dev.qstash.config import Config
 from dev.qstash.message import Answer, Message
 from dev.qstash.signing import SigningKeys
+from lib.http.transport import client
 
 MAX_ANSWER_BYTES = 1_000_000
+MAX_CONNECTIONS = 10_000
+"""More than any test delivers at once: the limits of QStash are not here."""
 
 
 class Consumer:
@@ -21,12 +22,14 @@ class Consumer:
     def __init__(self, config: Config, keys: SigningKeys) -> None:
         self._config = config
         self._keys = keys
-        self._http = httpx.AsyncClient(
-            timeout=None,
+        self._http = client(
+            timeout_s=None,
             trust_env=False,
-            follow_redirects=False,
+            max_connections=MAX_CONNECTIONS,
+            max_idle=64,
+            max_bytes=64 * MAX_ANSWER_BYTES,
             # Shorter than the keep-alive of common servers (5 s). Otherwise a request could meet a closing socket.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=2.0),
+            keepalive_s=2.0,
         )
 
     async def deliver(self, message: Message, retried: int, *, at: str) -> Answer:
@@ -45,19 +48,11 @@ class Consumer:
         await self._http.aclose()
 
     async def _request(self, message: Message, retried: int, at: str) -> Answer:
-        async with self._http.stream(
-            message.options.method,
-            at,
-            headers=self._headers(message, retried),
-            content=message.body,
-        ) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) >= MAX_ANSWER_BYTES:
-                    break
-            headers = tuple((name.lower(), value) for name, value in response.headers.multi_items())
-            return Answer(response.status_code, headers, bytes(body[:MAX_ANSWER_BYTES]))
+        response = await self._http.request(
+            message.options.method, at, headers=self._headers(message, retried), content=message.body
+        )
+        headers = tuple((name.lower(), value) for name, value in response.headers.multi_items())
+        return Answer(response.status_code, headers, response.content[:MAX_ANSWER_BYTES])
 
     def _headers(self, message: Message, retried: int) -> list[tuple[bytes, bytes]]:
         ours = {

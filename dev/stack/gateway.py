@@ -1,29 +1,30 @@
 """Supabase's gateway: passes `/rest/v1/*` to PostgREST, for the API keys that a hosted project accepts.
 
-Bodies are streamed both ways. `POST /__dev/fault` with `{"times": 3}` makes the gateway lose the next three answers;
+`POST /__dev/fault` with `{"times": 3}` makes the gateway lose the next three answers;
 `Fault` says what else can go wrong.
 
 Run as `python -m dev.stack.gateway --port N --upstream-port M`.
 """
 
 import argparse
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import httpx
 import uvicorn
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from dev.connection import cut
 from dev.stack import keys
 from dev.stack.ports import HOST
+from lib.http.connection import Answer
+from lib.http.errors import NeverLeft, NoAnswer
+from lib.http.pool import Origin, Pool, Timeouts, encode_request
+from lib.http.tls import tls_context
 
 PREFIX = "/rest/v1"
 FAULT = "/__dev/fault"
@@ -32,7 +33,15 @@ UPSTREAM_IDLE_S = 20.0
 # As long as Supabase's own gateway (Kong) keeps an idle connection. A client that reuses one must not find it closed.
 CLIENT_IDLE_S = 75
 GRACEFUL_STOP_S = 2
-HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"expect", b"te", b"host"})
+HOP_BY_HOP = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"expect", b"te", b"host"),
+        *(b"content-length", b"transfer-encoding"),
+    }
+)
+MAX_CONNECTIONS = 256
+MAX_BYTES = 256_000_000
+NO_TIMEOUTS = Timeouts(pool_s=None, connect_s=None, answer_s=None)
 
 LEGACY_KEYS = {role: keys.supabase_jwt(role) for role in ("anon", "service_role")}
 ROLE_OF_KEY = {
@@ -97,39 +106,24 @@ class Faults:
         return fault
 
 
-@dataclass
-class Connections:
-    """Connections to `url`, one for each request that is under way.
-
-    Each is a pool of one. A single pool asks the kernel about every idle connection at each request: with 16 of them
-    that doubles what the gateway costs.
-    """
-
-    url: httpx.URL
-    _idle: list[httpx.AsyncHTTPTransport] = field(default_factory=list)
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[httpx.AsyncHTTPTransport]:
-        """Lends a connection that no other request uses."""
-        limits = httpx.Limits(max_connections=1, keepalive_expiry=UPSTREAM_IDLE_S)
-        connection = self._idle.pop() if self._idle else httpx.AsyncHTTPTransport(verify=False, limits=limits)
-        try:
-            yield connection
-        finally:
-            self._idle.append(connection)
-
-
 class Gateway:
     """The ASGI application behind `/rest/v1`."""
 
     def __init__(self, upstream_port: int, faults: Faults) -> None:
-        self._postgrest = Connections(httpx.URL(f"http://{HOST}:{upstream_port}"))
+        self._postgrest = Origin(HOST, upstream_port, is_tls=False)
+        self._pool = Pool(
+            max_connections=MAX_CONNECTIONS,
+            max_idle=MAX_CONNECTIONS,
+            max_bytes=MAX_BYTES,
+            tls=tls_context,
+            keepalive_s=UPSTREAM_IDLE_S,
+        )
         self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers with PostgREST's answer, or with a refusal of the gateway's own.
 
-        If PostgREST or the client breaks off, the answer stays unfinished. uvicorn then closes the connection.
+        If the client breaks off, PostgREST is not asked.
         """
         request = Request(scope, receive)
         fault = self._faults.take(request.url.path)
@@ -140,33 +134,30 @@ class Gateway:
         if isinstance(headers, Response):
             await headers(scope, receive, send)
             return
-        with self._postgrest.one() as connection, contextlib.suppress(ClientDisconnect, httpx.TransportError):
-            try:
-                answer = await connection.handle_async_request(self._forwarded(request, headers))
-            except httpx.TransportError as error:
-                refusal = DOWN if isinstance(error, httpx.ConnectError) else LOST
-                await refusal(scope, receive, send)
-                return
-            async with contextlib.aclosing(answer):
-                if fault is not None:
-                    await answer.aread()
-                    await cut(receive)
-                else:
-                    await _passed_on(answer)(scope, receive, send)
+        try:
+            forwarded = self._forwarded(request, headers, await request.body())
+            answer = await self._pool.ask(self._postgrest, forwarded, NO_TIMEOUTS)
+        except ClientDisconnect:
+            return
+        except NoAnswer as error:
+            await (DOWN if isinstance(error, NeverLeft) else LOST)(scope, receive, send)
+            return
+        if fault is not None:
+            await cut(receive)
+        else:
+            await _passed_on(answer)(scope, receive, send)
 
-    def _forwarded(self, request: Request, headers: list[tuple[bytes, bytes]]) -> httpx.Request:
+    def _forwarded(self, request: Request, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
         """The request as PostgREST gets it: without the prefix, everything else byte for byte."""
         target: bytes = request.scope["raw_path"].removeprefix(PREFIX.encode()) or b"/"
         if query := request.scope["query_string"]:
             target += b"?" + query
-        if request.method == "HEAD":
-            # PostgREST answers without a length, then closes the connection and does not announce it.
-            headers = [*headers, (b"connection", b"close")]
-        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
-        content = request.stream() if has_body else None
-        extensions = {"target": target}
-        url = self._postgrest.url
-        return httpx.Request(request.method, url, headers=headers, content=content, extensions=extensions)
+        # The server leaves out the body of an answer to HEAD.
+        method = "GET" if request.method == "HEAD" else request.method
+        host = (b"host", f"{HOST}:{self._postgrest.port}".encode())
+        has_body = body or "content-length" in request.headers or "transfer-encoding" in request.headers
+        length = [(b"content-length", b"%d" % len(body))] if has_body else []
+        return encode_request(method.encode(), target, [host, *headers, *length], body)
 
 
 def forwarded_headers(headers: Headers) -> list[tuple[bytes, bytes]] | Response:
@@ -185,9 +176,10 @@ def forwarded_headers(headers: Headers) -> list[tuple[bytes, bytes]] | Response:
     return kept
 
 
-def _passed_on(answer: httpx.Response) -> Response:
-    response = StreamingResponse(answer.aiter_raw(), answer.status_code)
-    response.raw_headers = _end_to_end(answer.headers.raw)
+def _passed_on(answer: Answer) -> Response:
+    response = Response(answer.body, answer.status)
+    framed = [(b"content-length", b"%d" % len(answer.body))] if answer.body else []
+    response.raw_headers = [*_end_to_end(answer.headers), *framed]
     return response
 
 

@@ -44,6 +44,7 @@ from lib.errors.exceptions import (
     GraphTransportError,
     InProgress,
     InvalidPayload,
+    NotRecorded,
     QueueRejected,
     SendDelayed,
     TooManyEvents,
@@ -185,6 +186,10 @@ def _of_qstash_limit(error: Any) -> Verdict:
     return of_status(429, "qstash", retry_after=delay_until_s(error.reset))
 
 
+def _of_not_recorded(error: NotRecorded) -> Verdict:
+    return of_database(error.code)
+
+
 def _of_postgrest(error: Any) -> Verdict:
     verdict = of_database(error.code)
     return BY_GATEWAY_WORDS.get(str(error.message), UNKNOWN) if verdict is UNKNOWN else verdict
@@ -195,6 +200,7 @@ _BY_CLASS: Final[Mapping[type, Callable[[Any], Verdict]]] = {
     TooManyEvents: _of_too_many_events,
     BadConfiguration: _of_bad_configuration,
     InProgress: _of_in_progress,
+    NotRecorded: _of_not_recorded,
     QueueRejected: _of_queue_rejected,
     SendDelayed: _of_send_delayed,
     GraphError: _of_graph_error,

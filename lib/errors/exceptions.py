@@ -94,6 +94,14 @@ class QueueRejected(Exception):
         self.status, self.reason = status, reason
 
 
+class NotRecorded(Exception):
+    """The database did not record one event of several. `code` is its SQLSTATE."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 class GraphTransportError(Exception):
     """Meta gave no answer, or no readable one. `request_left`: the request may have reached Meta."""
 

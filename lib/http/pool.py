@@ -11,7 +11,7 @@ from lib.http.connection import Answer, Connection
 from lib.http.errors import ConnectTimedOut, NoFreeConnection, NotConnected
 
 KEEPALIVE_S = 5.0
-"""How long an idle connection is kept. Servers close theirs later: Node.js after 5 s, Cloudflare after minutes."""
+"""How long an idle connection is kept, in seconds. Most servers keep theirs longer."""
 
 _HEAD = re.compile(rb"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++: [\t -~\x80-\xff]*+\r\n)*+")
 
@@ -35,7 +35,7 @@ class Timeouts:
 
 
 class Pool:
-    """Keeps up to `max_idle` idle connections, and has at most `max_connections` in use.
+    """Keeps up to `max_idle` idle connections an origin, for `keepalive_s`; has at most `max_connections` in use.
 
     An answer is read as a whole, up to `max_bytes`. `tls` makes the context for the first `https` request.
     """
@@ -47,7 +47,9 @@ class Pool:
         max_idle: int,
         max_bytes: int,
         tls: Callable[[], ssl.SSLContext],
+        keepalive_s: float = KEEPALIVE_S,
     ) -> None:
+        self._keepalive_s = keepalive_s
         self._max_idle = max_idle
         self._max_bytes = max_bytes
         self._make_tls = tls
@@ -88,7 +90,7 @@ class Pool:
         connections = self._idle.get(origin, [])
         while connections:
             connection = connections.pop()  # the one that was used last
-            if monotonic() - connection.idle_since_s <= KEEPALIVE_S and connection.is_usable():
+            if monotonic() - connection.idle_since_s <= self._keepalive_s and connection.is_usable():
                 return connection
             connection.close()
         return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from lib.http import errors
-from lib.http.pool import Origin, Pool, Timeouts, encode_request
+from lib.http.pool import KEEPALIVE_S, Origin, Pool, Timeouts, encode_request
 from lib.http.tls import tls_context
 
 if TYPE_CHECKING:
@@ -30,17 +30,32 @@ _HTTPX_ERRORS: tuple[tuple[type[errors.NoAnswer], type[httpx.TransportError]], .
 )
 
 
-def client(*, timeout_s: float, max_connections: int, max_idle: int, max_bytes: int) -> httpx.AsyncClient:
+def client(
+    *,
+    timeout_s: float | None,
+    max_connections: int,
+    max_idle: int,
+    max_bytes: int,
+    keepalive_s: float = KEEPALIVE_S,
+    trust_env: bool = True,
+) -> httpx.AsyncClient:
     """Returns an HTTP client: at most so many connections in use and idle, and so many bytes of an answer.
 
-    The client follows no redirect and keeps no cookie: no destination of ours needs one.
+    The client follows no redirect and keeps no cookie: no destination of ours needs one. It uses the proxy that the
+    environment names, if it may trust the environment.
     """
     timeout = httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S)
-    if {"http", "https", "all"} & urllib.request.getproxies().keys():
+    if trust_env and {"http", "https", "all"} & urllib.request.getproxies().keys():
         # A command on a laptop behind a proxy. httpx knows proxies, and here speed matters less.
         limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=max_idle)
         return httpx.AsyncClient(timeout=timeout, limits=limits)
-    pool = Pool(max_connections=max_connections, max_idle=max_idle, max_bytes=max_bytes, tls=tls_context)
+    pool = Pool(
+        max_connections=max_connections,
+        max_idle=max_idle,
+        max_bytes=max_bytes,
+        tls=tls_context,
+        keepalive_s=keepalive_s,
+    )
     return _Client(transport=PoolTransport(pool), timeout=timeout)
 
 

@@ -12,15 +12,13 @@ from lib.errors.classify import classify
 from lib.errors.exceptions import QueueRejected
 from lib.events.model import Event
 from lib.ingest.response import IngestResult, Status
-from lib.processing.processor import Processor
+from lib.processing.processor import Processed, Processor
 from lib.qstash.publisher import Published, Publisher
 from lib.web.responses import ErrorDetail
 
 QUEUE_TIMEOUT_S = 2.0
 QUEUE_SHARE = 0.6
 """The share of a short budget that QStash may use. The rest must suffice to process directly."""
-
-DIRECT_CONCURRENCY = 16
 
 _log = log.get(__name__)
 
@@ -52,8 +50,7 @@ class Ingestor:
             results = await self._publish(events, deadline, again)
         left = [index for index, result in enumerate(results) if result is None]
         if left:
-            gate = asyncio.Semaphore(DIRECT_CONCURRENCY)
-            direct = await asyncio.gather(*(self._process(events[index], gate, deadline) for index in left))
+            direct = await self._process([events[index] for index in left], deadline)
             for index, result in zip(left, direct, strict=True):
                 results[index] = result
         return [result for result in results if result is not None]
@@ -77,23 +74,16 @@ class Ingestor:
         ms = log.ms_since(started_s)
         return [_published(event, outcome, ms) for event, outcome in zip(events, outcomes, strict=True)]
 
-    async def _process(self, event: Event, gate: asyncio.Semaphore, deadline: Deadline) -> IngestResult:
+    async def _process(self, events: Sequence[Event], deadline: Deadline) -> list[IngestResult]:
         started_s = time.monotonic()
-        try:
-            async with deadline.enforced(), gate:
-                status = await self._processor().process(event, via="direct", deadline=deadline)
-        except Exception as error:
-            return await self._not_processed(event, error, started_s, deadline)
-        _log.info(
-            "Event processed",
-            event_id=event.event_id,
-            kind=event.kind,
-            via="direct",
-            outcome=status,
-            code="ok",
-            ms=log.ms_since(started_s),
-        )
-        return IngestResult(event_id=event.event_id, status=status, via="direct")
+        outcomes = await self._processor().process_directly(events, deadline=deadline)
+
+        async def result(event: Event, outcome: Processed | Exception) -> IngestResult:
+            if isinstance(outcome, Exception):
+                return await self._not_processed(event, outcome, started_s, deadline)
+            return _processed(event, outcome, log.ms_since(started_s))
+
+        return await asyncio.gather(*map(result, events, outcomes))
 
     async def _not_processed(
         self, event: Event, error: Exception, started_s: float, deadline: Deadline
@@ -124,6 +114,14 @@ class Ingestor:
             _log.error("The dead letter was not stored", **{**log_fields, "code": classify(second).code})
             return result("failed")
         return result("rejected")
+
+
+def _processed(event: Event, status: Processed, ms: float) -> IngestResult:
+    """Returns the result of one event that was processed. `ms` is the time of all events that were left."""
+    _log.info(
+        "Event processed", event_id=event.event_id, kind=event.kind, via="direct", outcome=status, code="ok", ms=ms
+    )
+    return IngestResult(event_id=event.event_id, status=status, via="direct")
 
 
 def _published(event: Event, outcome: Published | QueueRejected, ms: float) -> IngestResult | None:

@@ -4,8 +4,6 @@ The format is `<signature>.<payload>`, both base64url; the signature is over the
 Request Callback").
 """
 
-import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from urllib.parse import parse_qs
 
 from pydantic import Field, ValidationError
 
+from lib.core import base64url
 from lib.core.constant_time import hmac_sha256, is_signed
 from lib.core.model import Model
 from lib.errors.exceptions import InvalidPayload
@@ -24,7 +23,6 @@ MAX_FORM_BYTES = 65_536
 
 _FIELD = "signed_request"
 _ALGORITHM = "HMAC-SHA256"
-_BASE64URL = re.compile(r"([A-Za-z0-9_-]*)={0,2}")
 _USER_ID = re.compile(r"[!-~]{1,512}")
 
 
@@ -51,8 +49,8 @@ class SignedPayload(Model):
 
 def sign_request(payload: bytes, secret: str) -> str:
     """Returns the `signed_request` of `payload`, as Meta makes it."""
-    encoded = _encode(payload)
-    return f"{_encode(hmac_sha256(_bytes(encoded), secret))}.{encoded}"
+    encoded = base64url.encode(payload)
+    return f"{base64url.encode(hmac_sha256(_bytes(encoded), secret))}.{encoded}"
 
 
 def signed_request_in(form: bytes) -> str | None:
@@ -72,7 +70,7 @@ def signed_request_in(form: bytes) -> str | None:
 def verified(signed: str, secrets: Sequence[str]) -> str | None:
     """Returns the payload, still encoded, or None if none of `secrets` signed it. An empty secret signs nothing."""
     encoded_signature, _, payload = signed.partition(".")
-    signature = _decode(encoded_signature)
+    signature = base64url.decode(encoded_signature)
     if signature is None:
         return None
     return payload if is_signed(_bytes(payload), signature, secrets) else None
@@ -81,7 +79,7 @@ def verified(signed: str, secrets: Sequence[str]) -> str | None:
 def read_signed(payload: str) -> SignedRequest:
     """Returns the content of a verified `payload`. Raises `InvalidPayload` without a user, or for another algorithm."""
     try:
-        content = SignedPayload.model_validate_json(_decode(payload) or b"")
+        content = SignedPayload.model_validate_json(base64url.decode(payload) or b"")
     except ValidationError:
         raise InvalidPayload(None, "the signed payload is not what Meta signs, or names no user_id") from None
     # The signature was checked as this algorithm, so a payload that names another one is not trusted.
@@ -96,19 +94,3 @@ def read_signed(payload: str) -> SignedRequest:
 def _bytes(encoded: str) -> bytes:
     # A lone surrogate must not raise: such text is only not signed by us.
     return encoded.encode("utf-8", "surrogatepass")
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes | None:
-    """Returns the bytes in base64url text, with or without padding, or None if it is no such text."""
-    match = _BASE64URL.fullmatch(text)
-    if match is None:
-        return None
-    digits = match.group(1)
-    try:
-        return base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4))
-    except binascii.Error:
-        return None

@@ -14,11 +14,12 @@ from lib.core.model import Model
 from lib.core.settings import Settings
 from lib.database import Database, read_answer
 from lib.dead_letters.letter import given_up_letter
-from lib.errors.exceptions import UnreadableAnswer
+from lib.errors.exceptions import NotRecorded, UnreadableAnswer
 from lib.events.model import Event, Via, as_json
 from lib.graph.conversation import ConversationMessage
-from lib.processing.attempt import DatabaseClock
-from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
+from lib.processing.attempt import Attempt, DatabaseClock
+from lib.processing.outbox import ClaimedEffect, EffectEnd
+from lib.processing.planner import Plan
 from lib.processing.rate_limit import Limits
 
 
@@ -91,40 +92,48 @@ class EventStore:
         self._database = database
         self._settings = settings
 
-    async def record_event(
-        self,
-        event: Event,
-        *,
-        via: Via,
-        effects: Sequence[PlannedEffect],
-        lease_token: uuid.UUID,
-        lease_s: int,
-        rules_version: int | None,
-    ) -> Recorded:
-        """Makes `event` take effect, once; plans and claims its effects.
-
-        `rules_version` is the version of the rules that gave `effects`, or None if rules do not matter.
-        """
+    async def record_event(self, attempt: Attempt, plan: Plan) -> Recorded:
+        """Makes an event take effect, once; plans and claims its effects."""
         answer = await self._database.rpc(
             "record_event",
             {
-                "p_event": as_json(event),
-                "p_via": via,
-                "p_effects": [effect.model_dump(exclude_defaults=True) for effect in effects],
-                "p_options": {
-                    "lease_token": str(lease_token),
-                    "lease_s": lease_s,
-                    "reply_match": self._settings.reply_match,
-                    "profile_max_age_s": self._settings.profile_max_age_s,
-                    "env_token_for": env_token_for(self._settings),
-                    "env_token": env_token_digest(self._settings),
-                    "replies_per_hour": self._settings.replies_per_hour,
-                    "app_id": self._settings.meta_app_id,
-                    "rules_version": rules_version,
-                },
+                "p_event": as_json(attempt.event),
+                "p_via": attempt.via,
+                "p_effects": _effects(plan),
+                "p_options": {**self._record_options(), **_own_options(attempt, plan)},
             },
         )
         return read_answer(answer, Recorded)
+
+    async def record_events(
+        self, attempts: Sequence[Attempt], plans: Sequence[Plan], *, via: Via
+    ) -> list[Recorded | NotRecorded]:
+        """Like `record_event` for each event, in one transaction. An event that fails does not undo the others."""
+        answers = await self._database.rpc(
+            "record_events",
+            {
+                "p_events": [
+                    {"event": as_json(attempt.event), "effects": _effects(plan), "options": _own_options(attempt, plan)}
+                    for attempt, plan in zip(attempts, plans, strict=True)
+                ],
+                "p_via": via,
+                "p_options": self._record_options(),
+            },
+        )
+        if not isinstance(answers, list) or len(answers) != len(attempts):
+            raise UnreadableAnswer("record_events: not one answer for each event")
+        return [_recorded_or_not(answer) for answer in answers]
+
+    def _record_options(self) -> dict[str, Any]:
+        """Returns the options that every event has."""
+        return {
+            "reply_match": self._settings.reply_match,
+            "profile_max_age_s": self._settings.profile_max_age_s,
+            "env_token_for": env_token_for(self._settings),
+            "env_token": env_token_digest(self._settings),
+            "replies_per_hour": self._settings.replies_per_hour,
+            "app_id": self._settings.meta_app_id,
+        }
 
     async def begin_send(
         self,
@@ -242,3 +251,20 @@ class EventStore:
             },
         )
         return read_answer(answer, Finished)
+
+
+def _effects(plan: Plan) -> list[dict[str, Any]]:
+    return [effect.model_dump(exclude_defaults=True) for effect in plan.effects]
+
+
+def _own_options(attempt: Attempt, plan: Plan) -> dict[str, Any]:
+    return {
+        "lease_token": str(attempt.lease_token),
+        "lease_s": attempt.lease_s(),
+        "rules_version": plan.rules_version,
+    }
+
+
+def _recorded_or_not(answer: object) -> Recorded | NotRecorded:
+    code = answer.get("error_code") if isinstance(answer, dict) else None
+    return NotRecorded(code) if isinstance(code, str) else read_answer(answer, Recorded)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import psycopg
 import pytest
 
 from lib.core.deadline import Deadline
@@ -120,3 +121,30 @@ def test_what_no_time_is_left_for_is_not_begun_and_comes_again() -> None:
         return [handled.status for handled in await forwarder.forward(events, deadline=Deadline.after(0))]
 
     assert asyncio.run(forwarded()) == ["failed", "failed"]
+
+
+def test_a_webhook_of_a_thousand_events_is_durable_in_time_while_qstash_is_away(world: World) -> None:
+    body = webhook(*[message(f"line {n}", contact=str(6000 + n % 50)) for n in range(1000)])
+    with world.qstash_fault(publish="refuse"):
+        started = time.monotonic()
+        answer = world.post_webhook(body)
+        took = time.monotonic() - started
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {"received": 1000, "queued": 0, "processed": 1000, "ignored": 0}
+    assert took < ANSWER_WITHIN_S
+    assert world.count("messages") == 1000
+
+
+def test_an_event_that_the_database_refuses_is_a_dead_letter_and_the_others_of_its_batch_are_recorded(
+    world: World,
+) -> None:
+    with psycopg.connect(world.stack.dsn, autocommit=True) as database:
+        database.execute("alter table messages add constraint no_blue check (text <> 'blue')")
+        try:
+            with world.qstash_fault(publish="refuse"):
+                answer = world.post_webhook(webhook(*[message(text) for text in ("red", "blue", "green")]))
+        finally:
+            database.execute("alter table messages drop constraint no_blue")
+    assert answer.json()["received"] == 3
+    assert answer.json()["processed"] == 2
+    assert [row["text"] for row in world.rows("select text from messages order by text")] == ["green", "red"]

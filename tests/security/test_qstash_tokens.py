@@ -3,7 +3,10 @@
 import time
 from typing import Any
 
+import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from dev.stack import keys
@@ -67,6 +70,29 @@ def test_a_token_that_leaves_a_claim_out_is_refused(claim: str) -> None:
 )
 def test_a_token_that_says_another_thing_is_refused(claims: dict[str, Any]) -> None:
     assert not is_accepted(**claims)
+
+
+@given(
+    place=st.integers(0, 600),
+    new=st.text(st.sampled_from("AZaz09-_.=+/ é"), max_size=3),
+    gone=st.integers(0, 40),
+    claims=st.fixed_dictionaries(
+        {},
+        optional={
+            "iss": st.sampled_from(["Upstash", "", 1, None]),
+            "sub": st.sampled_from([URL, URL + "/", 1]),
+            "nbf": st.sampled_from([0, 1.5, "0", 2**40, True]),
+            "exp": st.sampled_from([0, 2**40, 2**40 + 0.5, "1", []]),
+        },
+    ),
+)
+def test_nothing_is_accepted_that_the_library_refuses(place: int, new: str, gone: int, claims: dict[str, Any]) -> None:
+    token = qstash_token(BODY, URL, **claims)
+    token = token[:place] + new + token[place + gone :]
+    try:
+        jwt.decode(token, BOTH[0], algorithms=["HS256"], issuer="Upstash", subject=URL, leeway=LEEWAY_S)
+    except Exception:
+        assert not verify_qstash(BODY, token, url=URL, keys=BOTH)
 
 
 def test_a_token_is_for_one_body() -> None:
