@@ -13,7 +13,9 @@ import psycopg
 BATCH = 50_000
 """The messages of one insert: few enough for a progress bar to move."""
 
-LARGE_TABLES = ("messages", "profiles", "events", "reactions", "comments", "mentions", "outbox")
+LARGE_TABLES = ("messages", "profiles", "events", "reactions", "comments", "mentions", "outbox", "conversation_order")
+HELPER_TABLES = frozenset({"conversation_order"})
+"""These are in the schema `ingestion`, the others in `public`."""
 
 ACCOUNTS = 4
 """The first account has half of the conversations."""
@@ -203,8 +205,8 @@ def fill(
 
     Calls `tell(table, rows)` after each insert.
     """
-    db.execute("truncate public.messages, public.profiles, public.reactions, public.comments, public.mentions")
-    db.execute("truncate public.events, ingestion.raw_items cascade")
+    db.execute("truncate public.messages, public.reactions, public.comments, public.mentions, ingestion.raw_items")
+    db.execute("truncate public.profiles, public.events cascade")
     db.execute(HELPERS)
     wanted = {"messages": size.messages, "conversations": size.conversations}
     for first in range(1, size.messages + 1, BATCH):
@@ -213,4 +215,5 @@ def fill(
     for table, statement in REST:
         tell(table, db.execute(statement, wanted).rowcount)
     for table in LARGE_TABLES:
-        db.execute(psycopg.sql.SQL("vacuum (analyze) public.{}").format(psycopg.sql.Identifier(table)))
+        schema = "ingestion" if table in HELPER_TABLES else "public"
+        db.execute(psycopg.sql.SQL("vacuum (analyze) {}").format(psycopg.sql.Identifier(schema, table)))

@@ -93,6 +93,7 @@ def queries(explainer: Explainer) -> Sequence[Query]:
         Query("messages, in between", "/conversation_messages", page | _after(older, "sent_at", "mid")),
         Query("conversations", "/conversations", listed),
         Query("conversations, further", "/conversations", listed | _after(further, "last_message_at", "contact_id")),
+        Query("one conversation", "/conversations", account | {"contact_id": f"eq.{BUSIEST_CONTACT}"}),
         Query("all conversations", "/conversations", {"order": listed["order"], "limit": PAGE}),
         Query("unread conversations", "/conversations", listed | unread),
         Query("unread badge", "/conversations", account | unread | {"select": "contact_id", "limit": "0"}, count=True),

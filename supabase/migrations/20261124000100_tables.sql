@@ -54,6 +54,15 @@ comment on domain ingestion.erasure_state is
 create domain ingestion.direction as text check (value in ('inbound', 'outbound'));
 comment on domain ingestion.direction is 'inbound: the person did it. outbound: the account did it.';
 
+create domain ingestion.path as text check (value in ('queue', 'direct', 'replay'));
+comment on domain ingestion.path is
+    'queue: through QStash. direct: around it. replay: from the archive.';
+
+-- The kinds of event that are a row of public.messages (ingestion.is_message).
+create domain ingestion.message_kind as text check (value in ('message', 'echo', 'postback'));
+comment on domain ingestion.message_kind is
+    'message: the person wrote. echo: the account wrote, by whatever app. postback: the person tapped a button.';
+
 -- Our Instagram professional accounts. A row is not needed for ingestion, only for sending and for state.
 create table public.accounts (
     account_id       text primary key,
@@ -96,7 +105,7 @@ create table public.events (
     contact_id   text,
     mid          text,
     direction    ingestion.direction not null,
-    via          text not null check (via in ('queue', 'direct', 'replay')),
+    via          ingestion.path not null,
     via_standby  boolean not null default false,
     is_test      boolean not null default false,
     topic        text,
@@ -122,8 +131,9 @@ comment on column public.events.has_variants is 'Meta delivered the event in sev
 comment on column public.events.answerable is 'One of its forms could be answered by a rule. What was due was planned then, and is not planned again.';
 comment on column public.events.topic is 'What an event of kind unknown is about: delivery, policy_enforcement, story_insights, ...';
 comment on column public.events.raw_id is 'The raw item of the event, in ingestion.raw_items. Past retention the item is gone.';
-create index events_by_mid on public.events (account_id, mid) where mid is not null;
-create index events_by_contact on public.events (account_id, contact_id) where contact_id is not null;
+-- A hash, because a mid is long, and the primary key has it already: a tenth of the bytes of a btree.
+create index events_by_mid on public.events using hash (mid);
+create index events_by_contact on public.events (account_id, contact_id);
 create index events_by_time on public.events (recorded_at);
 create index events_by_raw on public.events (raw_id) where contact_id is null;
 create index events_unknown on public.events (account_id, topic, recorded_at desc) where kind = 'unknown';
@@ -196,7 +206,7 @@ create table public.profiles (
     thread_ours_at          timestamptz,
     thread_others_at        timestamptz,
     primary key (account_id, igsid)
-);
+) with (fillfactor = 80);
 comment on column public.profiles.profile_pic is 'Meta''s CDN link; expires in a few days. The picture itself may not be kept.';
 comment on column public.profiles.last_inbound_at is 'The newest message or postback from the person; the 24-hour window runs from here.';
 comment on column public.profiles.last_outbound_at is 'The newest message from us, by whatever app.';
@@ -206,13 +216,28 @@ comment on column public.profiles.read_watermark_at is 'The person has read our 
 comment on column public.profiles.thread_ours_at is 'The conversation was last seen as ours to answer: a message that did not come as standby, or a thread passed to us.';
 comment on column public.profiles.thread_others_at is 'It was last seen as another app''s: an item under standby, or a thread taken from us. The newer of the two counts.';
 comment on column public.profiles.refusals is 'Refusals in a row. One: asked again at the next message. More: only after the configured age.';
-create index profiles_by_activity on public.profiles (account_id, last_message_at desc, igsid desc)
-    where last_message_at is not null;
-create index profiles_by_activity_anywhere on public.profiles (last_message_at desc, igsid desc, account_id)
-    where last_message_at is not null;
-create index profiles_unread on public.profiles (account_id, last_message_at desc, igsid desc)
-    where last_inbound_at > coalesce(greatest(last_outbound_at, seen_at), '-infinity');
+-- No index has a column that a message changes. So the new version of a row stays in its page, and no index is touched
+-- (PostgreSQL, "Heap-Only Tuples"); the fillfactor leaves room for it.
 create index profiles_by_igsid on public.profiles (igsid);
+
+-- The list of conversations, in order: one narrow row a conversation. Each message moves its row, which costs these
+-- indexes and not those of the wide profile. A trigger keeps it equal to `profiles` (…_profiles.sql); nothing else
+-- writes.
+create table ingestion.conversation_order (
+    account_id      text not null,
+    contact_id      text not null,
+    last_message_at timestamptz not null,
+    may_be_unread   boolean not null,
+    primary key (account_id, contact_id),
+    foreign key (account_id, contact_id) references public.profiles (account_id, igsid)
+        on update cascade on delete cascade
+) with (fillfactor = 80);
+alter table ingestion.conversation_order enable row level security;
+comment on column ingestion.conversation_order.may_be_unread is 'The person has written since we last wrote or looked. All of it may have been unsent.';
+create index conversation_order_newest on ingestion.conversation_order (account_id, last_message_at, contact_id);
+create index conversation_order_anywhere on ingestion.conversation_order (last_message_at, contact_id, account_id);
+create index conversation_order_unread on ingestion.conversation_order (account_id, last_message_at, contact_id)
+    include (may_be_unread) where may_be_unread;
 
 -- What was said. A row may exist before its message: `is_placeholder` marks one made by an edit or unsend.
 create table public.messages (
@@ -220,7 +245,7 @@ create table public.messages (
     mid             text not null,
     contact_id      text,
     direction       ingestion.direction,
-    kind            text check (kind in ('message', 'echo', 'postback')),
+    kind            ingestion.message_kind,
     text            text,
     attachments     jsonb not null default '[]',
     reply_to_mid    text,
@@ -246,7 +271,8 @@ comment on column public.messages.attachments is 'Meta''s items verbatim. Links 
 comment on column public.messages.payload is 'The developer payload of a quick reply or a postback.';
 comment on column public.messages.is_placeholder is 'An edit or unsend came first; the message itself has not been seen.';
 comment on column public.messages.is_provisional is 'Written by our own send; the echo, when it comes, has the last word on its time and text.';
-create index messages_newest on public.messages (account_id, contact_id, sent_at desc, mid desc) where not is_placeholder;
+-- Ascending, and read backwards: a new message then comes last in its conversation, and the page before it stays full.
+create index messages_newest on public.messages (account_id, contact_id, sent_at, mid) where not is_placeholder;
 create index messages_by_time on public.messages using brin (sent_at);
 create index messages_placeholders on public.messages (account_id, contact_id) where is_placeholder;
 

@@ -81,28 +81,31 @@ create type ingestion.event as (
     raw                jsonb
 );
 
--- Reads the JSON of an event (lib/events/model.py), which leaves out what has its default.
-create function ingestion.read_event(p_json jsonb) returns ingestion.event
-language sql stable set search_path = ''
+-- Reads the JSON of an event (lib/events/model.py), which leaves out what has its default. p_account is its account under
+-- the professional id.
+create function ingestion.read_event(p_json jsonb, p_account text) returns ingestion.event
+language plpgsql immutable set search_path = ''
 as $$
-    select row(
+begin
+    -- One expression, without functions of ours but one: every event pays for this.
+    return row(
         p_json ->> 'event_id',
         p_json ->> 'kind',
         ingestion.is_message(p_json ->> 'kind'),
-        ingestion.resolve_account(p_json ->> 'account_id'),
+        p_account,
         p_json ->> 'contact_id',
         coalesce(p_json ->> 'direction', 'inbound'),
-        ingestion.from_ms((p_json ->> 'occurred_at')::bigint),
-        ingestion.from_ms((p_json ->> 'received_at')::bigint),
+        timestamptz 'epoch' + (p_json ->> 'occurred_at')::bigint * interval '1 millisecond',
+        timestamptz 'epoch' + (p_json ->> 'received_at')::bigint * interval '1 millisecond',
         coalesce((p_json ->> 'standby')::boolean, false),
         coalesce((p_json ->> 'is_test')::boolean, false),
         coalesce((p_json ->> 'is_self')::boolean, false),
         p_json ->> 'mid',
         coalesce(p_json ->> 'text', p_json ->> 'title'),
         p_json -> 'attachments',
-        p_json #>> '{reply_to,mid}',
-        p_json #> '{reply_to,story}',
-        coalesce(p_json #>> '{quick_reply,payload}', p_json ->> 'payload'),
+        p_json -> 'reply_to' ->> 'mid',
+        p_json -> 'reply_to' -> 'story',
+        coalesce(p_json -> 'quick_reply' ->> 'payload', p_json ->> 'payload'),
         p_json -> 'referral',
         coalesce((p_json ->> 'is_unsupported')::boolean, false),
         coalesce((p_json ->> 'is_ephemeral')::boolean, false),
@@ -111,7 +114,7 @@ as $$
         p_json ->> 'action',
         p_json ->> 'reaction',
         p_json ->> 'emoji',
-        ingestion.from_ms((p_json ->> 'watermark')::bigint),
+        timestamptz 'epoch' + (p_json ->> 'watermark')::bigint * interval '1 millisecond',
         p_json ->> 'new_owner_app_id',
         p_json ->> 'comment_id',
         p_json ->> 'username',
@@ -123,7 +126,13 @@ as $$
         p_json ->> 'topic',
         p_json -> 'raw'
     )::ingestion.event;
+end;
 $$;
+
+-- Returns the same, and looks the account up.
+create function ingestion.read_event(p_json jsonb) returns ingestion.event
+language sql stable set search_path = ''
+return ingestion.read_event(p_json, ingestion.resolve_account(p_json ->> 'account_id'));
 
 -- Returns the id of one side of an item as it came: `sender` or `recipient`.
 create function ingestion.party(p_item jsonb, p_side text) returns text

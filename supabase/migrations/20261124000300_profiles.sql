@@ -18,30 +18,79 @@ end;
 create function ingestion.touch_profile(
     p_event ingestion.event, p_app_id text default null
 ) returns public.profiles
-language sql set search_path = ''
+language plpgsql set search_path = ''
 as $$
-    insert into public.profiles as p (
-        account_id, igsid, first_seen_at, last_seen_at, last_inbound_at, last_outbound_at, last_message_at,
-        thread_ours_at, thread_others_at
-    )
-    select
-        p_event.account_id, p_event.contact_id, p_event.occurred_at, p_event.occurred_at,
-        case when ingestion.opens_window(p_event) then p_event.occurred_at end,
-        case when p_event.is_message and p_event.direction = 'outbound' then p_event.occurred_at end,
-        case when p_event.is_message then p_event.occurred_at end,
-        case when owner = 'ours' then p_event.occurred_at end,
-        case when owner = 'others' then p_event.occurred_at end
-    from (select ingestion.thread_owner(p_event, p_app_id) as owner) e
-    on conflict (account_id, igsid) do update set
-        first_seen_at = least(p.first_seen_at, excluded.first_seen_at),
-        last_seen_at = greatest(p.last_seen_at, excluded.last_seen_at),
-        last_inbound_at = greatest(p.last_inbound_at, excluded.last_inbound_at),
-        last_outbound_at = greatest(p.last_outbound_at, excluded.last_outbound_at),
-        last_message_at = greatest(p.last_message_at, excluded.last_message_at),
-        thread_ours_at = greatest(p.thread_ours_at, excluded.thread_ours_at),
-        thread_others_at = greatest(p.thread_others_at, excluded.thread_others_at)
-    returning p.*;
+declare
+    v_at timestamptz := p_event.occurred_at;
+    v_opens_window boolean := ingestion.opens_window(p_event);
+    -- Most events are messages in a thread of ours, which thread_owner would say, too.
+    v_owner text := case
+        when v_opens_window and not p_event.standby then 'ours' else ingestion.thread_owner(p_event, p_app_id)
+    end;
+    v_inbound_at timestamptz := case when v_opens_window then v_at end;
+    v_outbound_at timestamptz := case when p_event.is_message and p_event.direction = 'outbound' then v_at end;
+    v_message_at timestamptz := case when p_event.is_message then v_at end;
+    v_ours_at timestamptz := case when v_owner = 'ours' then v_at end;
+    v_others_at timestamptz := case when v_owner = 'others' then v_at end;
+    v_profile public.profiles;
+begin
+    loop
+        update public.profiles p set
+            first_seen_at = least(p.first_seen_at, v_at),
+            last_seen_at = greatest(p.last_seen_at, v_at),
+            last_inbound_at = greatest(p.last_inbound_at, v_inbound_at),
+            last_outbound_at = greatest(p.last_outbound_at, v_outbound_at),
+            last_message_at = greatest(p.last_message_at, v_message_at),
+            thread_ours_at = greatest(p.thread_ours_at, v_ours_at),
+            thread_others_at = greatest(p.thread_others_at, v_others_at)
+        where p.account_id = p_event.account_id and p.igsid = p_event.contact_id
+        returning p.* into v_profile;
+        exit when found;
+        insert into public.profiles as p (
+            account_id, igsid, first_seen_at, last_seen_at, last_inbound_at, last_outbound_at, last_message_at,
+            thread_ours_at, thread_others_at
+        )
+        values (
+            p_event.account_id, p_event.contact_id, v_at, v_at, v_inbound_at, v_outbound_at, v_message_at,
+            v_ours_at, v_others_at
+        )
+        on conflict (account_id, igsid) do nothing
+        returning p.* into v_profile;
+        exit when found;  -- else another transaction has just inserted the row
+    end loop;
+    return v_profile;
+end;
 $$;
+
+-- Keeps ingestion.conversation_order equal to `profiles`: one row for each profile with a message. It goes with its
+-- profile.
+create function ingestion.order_conversation() returns trigger
+language plpgsql set search_path = ''
+as $$
+declare
+    v_may_be_unread boolean := coalesce(
+        new.last_inbound_at > coalesce(greatest(new.last_outbound_at, new.seen_at), '-infinity'), false
+    );
+begin
+    if tg_op = 'UPDATE' and old.last_message_at is not null and new.last_message_at is not null then
+        -- A read, a reaction, a comment or an older message moves nothing.
+        update ingestion.conversation_order o set last_message_at = new.last_message_at, may_be_unread = v_may_be_unread
+        where o.account_id = new.account_id and o.contact_id = new.igsid
+            and (o.last_message_at <> new.last_message_at or o.may_be_unread <> v_may_be_unread);
+        return null;
+    end if;
+    if new.last_message_at is null then
+        delete from ingestion.conversation_order o where o.account_id = new.account_id and o.contact_id = new.igsid;
+    else
+        insert into ingestion.conversation_order (account_id, contact_id, last_message_at, may_be_unread)
+        values (new.account_id, new.igsid, new.last_message_at, v_may_be_unread);
+    end if;
+    return null;
+end;
+$$;
+create trigger profiles_changed
+    after insert or update of last_message_at, last_inbound_at, last_outbound_at, seen_at
+    on public.profiles for each row execute function ingestion.order_conversation();
 
 -- Corrects when we last wrote to the person, after two forms of one message were merged: the message may have turned out
 -- to be theirs, or to be older.

@@ -25,75 +25,82 @@ end;
 
 -- First message wins: message, echo or postback fills the row, also a placeholder that an edit or an unsend left. A
 -- second form of the message adds what the first lacks, and erases nothing. The echo overrules a provisional row,
--- which our own send left. The text of an edit stays, and an unsent message stays erased.
-create function ingestion.apply_message(p_event ingestion.event) returns void
-language sql set search_path = ''
+-- which our own send left. The text of an edit stays, and an unsent message stays erased. Returns whether nothing was
+-- known of the message before.
+create function ingestion.apply_message(p_event ingestion.event) returns boolean
+language plpgsql set search_path = ''
 as $$
-    insert into public.messages as m (
+declare
+    v_mid text := coalesce(p_event.mid, p_event.event_id);
+    v_attachments jsonb := coalesce(p_event.attachments, '[]');
+    v_was_told boolean;
+    v_contact text;
+begin
+    insert into public.messages (
         account_id, mid, contact_id, direction, kind, text, attachments, reply_to_mid, reply_to_story, payload,
         referral, is_unsupported, is_ephemeral, is_self, is_test, standby, sent_at, event_id
     )
     values (
-        p_event.account_id,
-        coalesce(p_event.mid, p_event.event_id),
-        p_event.contact_id,
-        p_event.direction,
-        p_event.kind,
-        p_event.text,
-        coalesce(p_event.attachments, '[]'),
-        p_event.reply_to_mid,
-        p_event.reply_to_story,
-        p_event.payload,
-        p_event.referral,
-        p_event.is_unsupported,
-        p_event.is_ephemeral,
-        p_event.is_self,
-        p_event.is_test,
-        p_event.standby,
-        p_event.occurred_at,
-        p_event.event_id
+        p_event.account_id, v_mid, p_event.contact_id, p_event.direction, p_event.kind, p_event.text, v_attachments,
+        p_event.reply_to_mid, p_event.reply_to_story, p_event.payload, p_event.referral, p_event.is_unsupported,
+        p_event.is_ephemeral, p_event.is_self, p_event.is_test, p_event.standby, p_event.occurred_at, p_event.event_id
     )
-    on conflict (account_id, mid) do update set
+    on conflict (account_id, mid) do nothing;
+    if found then
+        return true;
+    end if;
+    v_was_told := exists (
+        select from public.messages m
+        where m.account_id = p_event.account_id and m.mid = v_mid and not m.is_placeholder and not m.is_provisional
+    );
+    update public.messages m set
         contact_id = case
-            when m.is_placeholder then excluded.contact_id
+            when m.is_placeholder then p_event.contact_id
             else ingestion.surer(
-                m.direction, m.contact_id, excluded.direction, excluded.contact_id, m.contact_id, excluded.contact_id
+                m.direction, m.contact_id, p_event.direction, p_event.contact_id, m.contact_id, p_event.contact_id
             )
         end,
         direction = case
-            when m.is_placeholder then excluded.direction
+            when m.is_placeholder then p_event.direction
             else ingestion.surer(
-                m.direction, m.contact_id, excluded.direction, excluded.contact_id, m.direction, excluded.direction
+                m.direction, m.contact_id, p_event.direction, p_event.contact_id, m.direction, p_event.direction
             )
         end,
         kind = ingestion.surer(
             case when not m.is_placeholder then m.direction end, m.contact_id,
-            excluded.direction, excluded.contact_id, m.kind, excluded.kind
+            p_event.direction, p_event.contact_id, m.kind, p_event.kind
         ),
         text = case
             when m.unsent_at is not null or m.num_edit is not null then m.text
-            when m.is_provisional then excluded.text
-            else least(m.text, excluded.text)
+            when m.is_provisional then p_event.text
+            else least(m.text, p_event.text)
         end,
         attachments = case
             when m.unsent_at is not null then '[]'
-            when m.is_provisional then excluded.attachments
-            else greatest(m.attachments, excluded.attachments)  -- of two arrays the longer
+            when m.is_provisional then v_attachments
+            else greatest(m.attachments, v_attachments)  -- of two arrays the longer
         end,
-        reply_to_mid = least(m.reply_to_mid, excluded.reply_to_mid),
-        reply_to_story = case when m.unsent_at is null then greatest(m.reply_to_story, excluded.reply_to_story) end,
-        payload = case when m.unsent_at is null then least(m.payload, excluded.payload) end,
-        referral = case when m.unsent_at is null then greatest(m.referral, excluded.referral) end,
-        is_unsupported = m.is_unsupported or excluded.is_unsupported,
-        is_ephemeral = m.is_ephemeral or excluded.is_ephemeral,
-        is_self = m.is_self or excluded.is_self,
-        is_test = m.is_test or excluded.is_test,
+        reply_to_mid = least(m.reply_to_mid, p_event.reply_to_mid),
+        reply_to_story = case when m.unsent_at is null then greatest(m.reply_to_story, p_event.reply_to_story) end,
+        payload = case when m.unsent_at is null then least(m.payload, p_event.payload) end,
+        referral = case when m.unsent_at is null then greatest(m.referral, p_event.referral) end,
+        is_unsupported = m.is_unsupported or p_event.is_unsupported,
+        is_ephemeral = m.is_ephemeral or p_event.is_ephemeral,
+        is_self = m.is_self or p_event.is_self,
+        is_test = m.is_test or p_event.is_test,
         -- Where one form came under messaging, the thread is ours.
-        standby = excluded.standby and (m.standby or m.is_placeholder or m.is_provisional),
-        sent_at = case when m.is_provisional then excluded.sent_at else least(m.sent_at, excluded.sent_at) end,
-        event_id = least(m.event_id, excluded.event_id),
+        standby = p_event.standby and (m.standby or m.is_placeholder or m.is_provisional),
+        sent_at = case when m.is_provisional then p_event.occurred_at else least(m.sent_at, p_event.occurred_at) end,
+        event_id = least(m.event_id, p_event.event_id),
         is_placeholder = false,
-        is_provisional = false;
+        is_provisional = false
+    where m.account_id = p_event.account_id and m.mid = v_mid
+    returning m.contact_id into v_contact;  -- this form need not name the person
+    if v_was_told and v_contact is not null then
+        perform ingestion.settle_last_outbound(p_event.account_id, v_contact);
+    end if;
+    return false;
+end;
 $$;
 
 -- Makes a placeholder for a message that has not been seen. What edits and unsends say of the conversation is merged
@@ -261,25 +268,13 @@ $$;
 create function ingestion.apply_event(p_event ingestion.event) returns void
 language plpgsql set search_path = ''
 as $$
-declare
-    v_is_known boolean;
 begin
     case p_event.kind
         when 'message', 'echo', 'postback' then
-            v_is_known := exists (
-                select from public.messages m
-                where m.account_id = p_event.account_id and m.mid = coalesce(p_event.mid, p_event.event_id)
-                    and not m.is_placeholder and not m.is_provisional
-            );
-            perform ingestion.apply_message(p_event);
-            if v_is_known then
-                -- This form need not name the person.
-                perform ingestion.settle_last_outbound(m.account_id, m.contact_id)
-                from public.messages m
-                where m.account_id = p_event.account_id and m.mid = coalesce(p_event.mid, p_event.event_id)
-                    and m.contact_id is not null;
+            -- A message of which nothing was known can not have been unsent.
+            if not ingestion.apply_message(p_event) then
+                perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
             end if;
-            perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);
         when 'edit' then
             perform ingestion.apply_edit(p_event);
             perform ingestion.redact_if_unsent(p_event.account_id, p_event.mid);

@@ -48,14 +48,14 @@ create function public.record_event(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_event ingestion.event := ingestion.read_event(p_event);
+    v_account record;
+    v_rare record;
+    v_event ingestion.event;
     v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
     v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
     v_max_age_s integer := (p_options ->> 'profile_max_age_s')::integer;
-    v_account public.accounts;
     v_account_state text;
     v_known public.events;
-    v_raw_id bigint;
     v_opened boolean;
     v_profile public.profiles;
     v_outcome text := 'new';
@@ -64,29 +64,63 @@ declare
     v_wait double precision;
     v_app_id text := coalesce(p_options ->> 'app_id', '');
     v_answerable boolean;
-    v_rules jsonb := ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
     v_sweep jsonb := '{}';
 begin
-    if v_rules is not null then
-        return v_rules;
+    -- What may have changed since the last event, in one statement. Mostly nothing has.
+    select
+        a.account_id, a.app_scoped_id, a.username, coalesce(a.state, 'active') as state,
+        a.dead_env_tokens <> '{}' as has_dead_token,
+        (select r.version <> (p_options ->> 'rules_version')::bigint from ingestion.rules_version r) as has_newer_rules,
+        (select s.swept_at <= clock_timestamp() - ingestion.sweep_period() from ingestion.sweep_state s) as is_sweep_overdue
+    into v_account
+    from (values (p_event ->> 'account_id')) told (account_id)
+    left join lateral (
+        -- Either id of the account may stand in the event (ingestion.resolve_account).
+        select * from public.accounts scoped where scoped.app_scoped_id = told.account_id
+        union all
+        select * from public.accounts own where own.account_id = told.account_id
+        limit 1
+    ) a on true;
+    if v_account.has_newer_rules then
+        return ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
     end if;
-    if p_via = 'queue' then
+    if p_via = 'queue' and v_account.is_sweep_overdue then
         v_sweep := ingestion.overdue_sweep();
     end if;
-    select * into v_account from public.accounts a where a.account_id = v_event.account_id;
-    v_account_state := ingestion.state_for(v_account, p_options ->> 'env_token');
+    v_event := ingestion.read_event(p_event, coalesce(v_account.account_id, p_event ->> 'account_id'));
+    v_account_state := v_account.state;
+    if v_account.has_dead_token then
+        select ingestion.state_for(a, p_options ->> 'env_token') into v_account_state
+        from public.accounts a where a.account_id = v_event.account_id;
+    end if;
     if v_account.app_scoped_id in (v_event.contact_id, v_event.actor_id) or v_event.contact_id = v_event.account_id then
         v_event := ingestion.seen_from_us(v_event, v_account.app_scoped_id);
     end if;
-    if ingestion.is_own_comment(v_event, v_account.username) then
+    if v_event.kind = 'comment' and ingestion.is_own_comment(v_event, v_account.username) then
         v_event.contact_id := v_event.account_id;
         v_event.is_self := true;
         v_event.direction := 'outbound';
     end if;
     v_answerable := ingestion.is_answerable(v_event);
-    if v_account.app_scoped_id is not null then
+    if position(v_account.app_scoped_id in v_event.event_id) > 0 then
         v_event.event_id := ingestion.ledger_id(v_event.event_id, v_event.account_id, v_account.app_scoped_id);
-        -- The event may have come before its account was known under both ids.
+    end if;
+
+    perform ingestion.lock_for_recording(v_event.account_id, v_event.contact_id);
+    -- A statement of its own: it sees what was done while this transaction waited for the locks.
+    select
+        exists (select from ingestion.erased_people) as somebody_was_erased,
+        exists (
+            select from public.events e
+            where e.event_id = p_event ->> 'event_id' and e.account_id = v_account.app_scoped_id
+        ) as is_under_other_id,
+        exists (
+            select from public.dead_letters d
+            where d.event_id = v_event.event_id and d.account_id = v_event.account_id and d.state = 'open'
+        ) as has_open_letter
+    into v_rare;
+    if v_rare.is_under_other_id then
+        -- The event came before its account was known under both ids.
         update public.events e set account_id = v_event.account_id, event_id = v_event.event_id
         where e.event_id = p_event ->> 'event_id' and e.account_id = v_account.app_scoped_id
             and not exists (
@@ -94,26 +128,28 @@ begin
                 where k.event_id = v_event.event_id and k.account_id = v_event.account_id
             );
     end if;
-    if ingestion.is_erased(v_event) then
+    if v_rare.somebody_was_erased and ingestion.was_erased(v_event) then
         return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id) || v_sweep;
     end if;
 
     -- Nearly every event owes nothing. So the row is written as processed, and reopened below if the event owes.
-    insert into public.events (
-        event_id, account_id, kind, contact_id, mid, direction, via, via_standby, is_test, topic,
-        occurred_at, received_at, processed_at, answerable
+    with recorded as (
+        insert into public.events (
+            event_id, account_id, kind, contact_id, mid, direction, via, via_standby, is_test, topic,
+            occurred_at, received_at, processed_at, answerable
+        )
+        values (
+            v_event.event_id, v_event.account_id, v_event.kind, v_event.contact_id, v_event.mid, v_event.direction,
+            p_via, v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(),
+            v_answerable
+        )
+        on conflict (event_id, account_id) do nothing
+        returning raw_id
     )
-    values (
-        v_event.event_id, v_event.account_id, v_event.kind, v_event.contact_id, v_event.mid, v_event.direction, p_via,
-        v_event.standby, v_event.is_test, v_event.topic, v_event.occurred_at, v_event.received_at, now(),
-        v_answerable
-    )
-    on conflict (event_id, account_id) do nothing
-    returning raw_id into v_raw_id;
+    insert into ingestion.raw_items (raw_id, names_nobody, item)
+    select raw_id, v_event.contact_id is null, v_event.raw from recorded;
 
     if found then
-        insert into ingestion.raw_items (raw_id, names_nobody, item)
-        values (v_raw_id, v_event.contact_id is null, v_event.raw);
         if ingestion.is_about_a_person(v_event) then
             v_profile := ingestion.touch_profile(v_event, v_app_id);
         end if;
@@ -170,9 +206,8 @@ begin
     end if;
 
     -- Without a token, or with a dead one, no profile can be fetched: it stays pending until there is a token.
-    if v_profile.igsid is not null and v_max_age_s is not null and v_account_state = 'active'
-        and ingestion.opens_window(v_event) then
-        v_due := ingestion.profile_due(v_profile, v_max_age_s) and (
+    if v_profile.igsid is not null and v_max_age_s is not null and v_account_state = 'active' then
+        v_due := ingestion.profile_due(v_profile, v_max_age_s) and ingestion.opens_window(v_event) and (
             coalesce(p_options ->> 'env_token_for' in ('', v_event.account_id), false)
             or ingestion.stored_token(v_event.account_id) is not null
         );
@@ -185,7 +220,9 @@ begin
             update public.events e set processed_at = now()
             where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
         end if;
-        perform ingestion.close_letter(v_event.event_id, v_event.account_id);
+        if v_rare.has_open_letter then
+            perform ingestion.close_letter(v_event.event_id, v_event.account_id);
+        end if;
     end if;
 
     if v_effects = '[]' and not v_due and v_wait is not null then
@@ -209,3 +246,80 @@ begin
 end;
 $$;
 comment on function public.record_event is 'Makes one event take effect, once: ledger, message, profile, planned effects.';
+
+-- Records events with an error code in the place of an answer for each that fails. Of several events, one that fails
+-- would undo the others: then each half is tried for itself. p_events is in the order of the locks.
+create function ingestion.record_each(p_events jsonb, p_via text, p_options jsonb) returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_item jsonb;
+    v_answers jsonb[] := '{}';
+    v_half integer := jsonb_array_length(p_events) / 2;
+    v_code text;
+begin
+    begin
+        for v_item in select e.value from jsonb_array_elements(p_events) with ordinality e order by e.ordinality loop
+            v_answers := v_answers || public.record_event(
+                v_item -> 'event', p_via, coalesce(v_item -> 'effects', '[]'),
+                p_options || coalesce(v_item -> 'options', '{}')
+            );
+        end loop;
+        return to_jsonb(v_answers);
+    exception when others then
+        get stacked diagnostics v_code = returned_sqlstate;
+    end;
+    if v_half = 0 then
+        return jsonb_build_array(jsonb_build_object('error_code', v_code));
+    end if;
+    return ingestion.record_each(
+            jsonb_path_query_array(p_events, '$[0 to $last]', jsonb_build_object('last', v_half - 1)), p_via, p_options
+        )
+        || ingestion.record_each(
+            jsonb_path_query_array(p_events, '$[$first to last]', jsonb_build_object('first', v_half)), p_via, p_options
+        );
+end;
+$$;
+
+-- record_events: record_event for many events, in one transaction. Each event is recorded as it would be by itself.
+--
+--   p_events   [{event, effects?, options?}]: `options` are the event's own, beside p_options
+--   p_via      as in record_event
+--   p_options  as in record_event, for all of them
+--
+-- Returns an array in the order of p_events: the answer of record_event, or {error_code} with the SQLSTATE for an event
+-- that was not recorded. All others are.
+--
+-- Events are recorded person by person, and the persons in one order, so that two batches do not wait for each other.
+-- An event that is recorded by itself waits for its person before it holds anything (ingestion.lock_for_recording).
+create function public.record_events(p_events jsonb, p_via text, p_options jsonb default '{}') returns jsonb
+language plpgsql set search_path = ''
+as $$
+declare
+    v_places integer[];
+    v_sorted jsonb;
+    v_answers jsonb;
+begin
+    select
+        array_agg(s.place order by s.place_among_sorted),
+        jsonb_agg(s.item order by s.place_among_sorted)
+    into v_places, v_sorted
+    from (
+        select
+            e.item, e.place::integer,
+            row_number() over (
+                order by e.item #>> '{event,contact_id}' nulls first, e.item #>> '{event,account_id}', e.place
+            ) as place_among_sorted
+        from jsonb_array_elements(p_events) with ordinality e (item, place)
+    ) s;
+    if v_sorted is null then
+        return '[]';
+    end if;
+    v_answers := ingestion.record_each(v_sorted, p_via, p_options);
+    return (
+        select jsonb_agg(a.answer order by v_places[a.place])
+        from jsonb_array_elements(v_answers) with ordinality a (answer, place)
+    );
+end;
+$$;
+comment on function public.record_events is 'record_event for many events in one transaction; an answer or an error code for each.';

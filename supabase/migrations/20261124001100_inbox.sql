@@ -22,17 +22,17 @@ end;
 -- One row a conversation; order by (last_message_at, contact_id). Unread are the person's messages after our last one
 -- (by whatever app, automatic replies too) and after the time that an inbox has marked as seen. The count ends at
 -- 1000, so that one noisy conversation does not slow down the list. is_unread is unread_count > 0, in a form that the
--- index profiles_unread answers.
+-- index conversation_order_unread answers.
 create view public.conversations with (security_invoker = true) as
 select
-    p.account_id,
-    p.igsid as contact_id,
+    o.account_id,
+    o.contact_id,
     p.username,
     p.name,
     p.profile_pic,
     p.state as profile_state,
     p.first_seen_at,
-    p.last_message_at,
+    o.last_message_at,
     last.mid as last_mid,
     last.direction as last_direction,
     last.kind as last_kind,
@@ -41,21 +41,26 @@ select
     last.unsent_at as last_unsent_at,
     last.note as last_note,
     unread.unread_count,
-    p.last_inbound_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity') and unread.unread_count > 0
-        as is_unread,
+    o.may_be_unread and unread.unread_count > 0 as is_unread,
     p.last_inbound_at,
     p.last_outbound_at,
     p.last_inbound_at + ingestion.reply_window() as window_open_until,
     coalesce(p.last_inbound_at + ingestion.reply_window() > now(), false) as is_window_open,
     p.read_watermark_at
-from public.profiles p
+from ingestion.conversation_order o
+-- One look into the index for each row of a page: a plain join may read all profiles for it.
+cross join lateral (
+    select * from public.profiles person
+    where person.account_id = o.account_id and person.igsid = o.contact_id
+    limit 1
+) p
 left join lateral (
     select
         m.mid, m.direction, m.kind, m.text, m.unsent_at,
         array(select item ->> 'type' from jsonb_array_elements(m.attachments) item) as attachment_types,
         ingestion.why_empty(m) as note
     from public.messages m
-    where m.account_id = p.account_id and m.contact_id = p.igsid and not m.is_placeholder
+    where m.account_id = o.account_id and m.contact_id = o.contact_id and not m.is_placeholder
     order by m.sent_at desc, m.mid desc
     limit 1
 ) last on true
@@ -63,13 +68,12 @@ left join lateral (
     select count(*)::integer as unread_count
     from (
         select from public.messages m
-        where m.account_id = p.account_id and m.contact_id = p.igsid and not m.is_placeholder
+        where m.account_id = o.account_id and m.contact_id = o.contact_id and not m.is_placeholder
             and m.direction = 'inbound' and m.unsent_at is null
             and m.sent_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity')
         limit 1000
     ) counted
-) unread on true
-where p.last_message_at is not null;
+) unread on true;
 comment on view public.conversations is 'One row a person and account: the last message, how many are unread, until when we may answer.';
 comment on column public.conversations.last_note is 'Why last_text is empty: unsent, unsupported (Meta does not show it), ephemeral, attachment, story_reply, referral (an ad or a link alone), postback, empty.';
 comment on column public.conversations.unread_count is 'Up to 1000.';

@@ -74,8 +74,8 @@ create index dead_letters_naming on public.dead_letters using gin (ingestion.nam
 create index dead_letters_with_body_naming on public.dead_letters using gin (ingestion.named_in_body(body))
     where body is not null;
 
--- Returns the key of the lock under which a person is erased (alone) and their events are recorded (together): an
--- event is either there when the erasure looks, or finds the digest. Events without a contact have one for each account.
+-- Returns the key of the lock under which a person is erased and their events are recorded: an event is either there
+-- when the erasure looks, or finds the digest. Events without a contact have one lock for each account.
 create function ingestion.erasure_lock(p_id text) returns bigint
 language sql immutable strict set search_path = ''
 return hashtextextended('erasure/' || p_id, 0);
@@ -99,27 +99,44 @@ return array[
     where lead is not null
 ) end;
 
--- Was this event erased? Asked in the transaction that stores the event, before anything of it is stored.
+-- Takes the locks under which an event is stored. The account's is shared by all events. The person's is not: the events
+-- of one person wait for each other anyway, and here they do before they hold anything else. So a batch, which records
+-- one person after the other, waits for nobody who waits for the batch (…_record_event.sql).
+create function ingestion.lock_for_recording(p_account text, p_contact text) returns void
+language plpgsql set search_path = ''
+as $$
+begin
+    -- The keys of ingestion.erasure_lock and erasure_lock_without_contact, for every event pays for a call.
+    if p_contact is not null then
+        perform
+            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account, 0)),
+            pg_advisory_xact_lock(hashtextextended('erasure/' || p_contact, 0));
+    else
+        perform
+            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account, 0)),
+            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account || '/', 0));
+    end if;
+end;
+$$;
+
+-- Was this event erased? Asked in the transaction that stores the event, under its locks, in a statement of its own: it
+-- sees what was erased while the transaction waited for the locks.
+create function ingestion.was_erased(p_event ingestion.event) returns boolean
+language sql stable set search_path = ''
+return exists (
+    select from ingestion.erased_people e
+    where e.digest = any (ingestion.digests_of(p_event))
+        and (e.erased_at >= p_event.occurred_at
+            or (p_event.direction = 'outbound' and e.sent_until >= p_event.occurred_at))
+);
+
+-- Takes the locks of an event, and returns whether it was erased.
 create function ingestion.is_erased(p_event ingestion.event) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
-    perform pg_advisory_xact_lock_shared(ingestion.erasure_lock(p_event.account_id));
-    if p_event.contact_id is not null then
-        perform pg_advisory_xact_lock_shared(ingestion.erasure_lock(p_event.contact_id));
-    else
-        perform pg_advisory_xact_lock_shared(ingestion.erasure_lock_without_contact(p_event.account_id));
-    end if;
-    -- Statements of their own: they see what was erased while this transaction waited for the lock.
-    if not exists (select from ingestion.erased_people) then
-        return false;
-    end if;
-    return exists (
-        select from ingestion.erased_people e
-        where e.digest = any (ingestion.digests_of(p_event))
-            and (e.erased_at >= p_event.occurred_at
-                or (p_event.direction = 'outbound' and e.sent_until >= p_event.occurred_at))
-    );
+    perform ingestion.lock_for_recording(p_event.account_id, p_event.contact_id);
+    return exists (select from ingestion.erased_people) and ingestion.was_erased(p_event);
 end;
 $$;
 

@@ -35,7 +35,7 @@ begin
         where p.pronamespace = 'ingestion'::regnamespace
             or p.oid = any (array[
                 'public.schema_version'::regproc,
-                'public.record_event'::regproc, 'public.enabled_rules'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
+                'public.record_event'::regproc, 'public.record_events'::regproc, 'public.enabled_rules'::regproc, 'public.begin_send'::regproc, 'public.finish_effect'::regproc,
                 'public.finish_event'::regproc, 'public.mark_account'::regproc,
                 'public.save_account'::regproc, 'public.list_accounts'::regproc, 'public.stored_tokens'::regproc,
                 'public.tokens_due_for_refresh'::regproc, 'public.replace_token'::regproc,
@@ -69,6 +69,7 @@ grant select, update on table ingestion.rules_version to service_role;
 grant select, insert, update, delete on table ingestion.erased_people to service_role;
 grant select, insert on table ingestion.taken_proofs to service_role;
 grant select, update on table ingestion.sweep_state to service_role;
+grant select, insert, update, delete on table ingestion.conversation_order to service_role;
 grant usage, select, update on sequence ingestion.raw_ids to service_role;
 grant select, update on table ingestion.raw_segments to service_role;
 grant select, insert, update, delete on table ingestion.raw_items to service_role;

@@ -496,14 +496,15 @@ def test_health_counts_the_unhandled_events_of_the_last_day(inbox: Inbox) -> Non
 
 # How it is read.
 
-# By the beginning of its name: where half of the conversations are one account's, either index of profiles will do.
+# By the beginning of its name: where half of the conversations are one account's, either order of them will do.
 INDEX_OF = {
     "messages, newest page": "messages_newest",
     "messages, in between": "messages_newest",
-    "conversations": "profiles_by_activity",
-    "conversations, further": "profiles_by_activity",
-    "all conversations": "profiles_by_activity_anywhere",
-    "unread conversations": "profiles_unread",
+    "conversations": "conversation_order_newest",
+    "conversations, further": "conversation_order_newest",
+    "one conversation": "conversation_order_pkey",
+    "all conversations": "conversation_order_anywhere",
+    "unread conversations": "conversation_order_unread",
     "message by mid": "messages_pkey",
     "comments of a media": "comments_by_media",
     "comments": "comments_newest",

@@ -39,6 +39,8 @@ FIRST_ROWS: LiteralString = """
         select raw_id, false, '{"message": {}}' from events where mid = 'm_1';
     insert into profiles (account_id, igsid, username, first_seen_at, last_seen_at, last_inbound_at, last_message_at)
         values ('17841400000000000', '6001234567890123', 'somebody', now(), now(), now(), now());
+    insert into ingestion.conversation_order (account_id, contact_id, last_message_at, may_be_unread)
+        values ('17841400000000000', '6001234567890123', now(), true);
     insert into messages (account_id, mid, contact_id, direction, kind, text, sent_at, event_id)
         values ('17841400000000000', 'm_1', '6001234567890123', 'inbound', 'message', 'hello', now(), 'ig_msg_m_1');
     insert into reactions (account_id, mid, actor_id, contact_id, action, reaction, acted_at, event_id)
