@@ -46,11 +46,11 @@ class Recorded(Model):
     knows_both_ids: bool = True
     profile_due: bool = False
     profile: KnownProfile | None = None
-    effects: list[ClaimedEffect] = Field(default=[])
+    effects: list[ClaimedEffect] = Field(default_factory=list)
     token: StoredToken | None = None
     retry_after: float | None = None
     rules_version: int = 0
-    rules: list[Any] = Field(default=[])
+    rules: list[Any] = Field(default_factory=list)
     now: datetime | None = None
     sweep_in_s: float | None = None
 

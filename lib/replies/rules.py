@@ -28,7 +28,7 @@ class Rule(Model):
     rule_id: int
     trigger: Trigger
     reply_text: str = ""
-    quick_replies: list[Choice] = Field(default=[])
+    quick_replies: list[Choice] = Field(default_factory=list)
     attachment: Attachment | None = None
     account_id: str | None = None
     match: Match = "contains"

@@ -1,7 +1,7 @@
 """One item of `messaging` or `standby` → one event: what each kind holds."""
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from lib.events import ids
 from lib.events.model import (
@@ -43,14 +43,19 @@ def parse_messaging(item: JsonObject, context: ItemContext) -> Event:
 
 
 class _Content(TypedDict):
+    """The fields of a message. Those without a value have their default."""
+
     mid: str
     text: str | None
-    attachments: list[dict[str, Any]]
-    reply_to: ReplyTo | None
-    quick_reply: QuickReply | None
-    referral: dict[str, Any] | None
-    is_unsupported: bool
-    is_ephemeral: bool
+    attachments: NotRequired[list[dict[str, Any]]]
+    reply_to: NotRequired[ReplyTo | None]
+    quick_reply: NotRequired[QuickReply | None]
+    referral: NotRequired[dict[str, Any] | None]
+    is_unsupported: NotRequired[bool]
+    is_ephemeral: NotRequired[bool]
+
+
+_TEXT_ALONE = frozenset({"mid", "text"})
 
 
 def _message(parsed: ParsedItem) -> Event | None:
@@ -70,11 +75,14 @@ def _message(parsed: ParsedItem) -> Event | None:
 
 def _content(mid: str, parsed: ParsedItem) -> _Content:
     body = parsed.body
+    words = text(body.get("text"))
+    if body.keys() <= _TEXT_ALONE and "referral" not in parsed.item:
+        return {"mid": mid, "text": words}  # as most messages are
     attachments = json_objects(body.get("attachments"))
     quick_reply = json_object(body.get("quick_reply"))
     return {
         "mid": mid,
-        "text": text(body.get("text")),
+        "text": words,
         "attachments": attachments,
         "reply_to": _reply_to(body.get("reply_to")),
         "quick_reply": None if quick_reply is None else QuickReply(payload=text(quick_reply.get("payload"))),

@@ -1,6 +1,6 @@
 """Who is who in an item of `messaging`, what the item is about, and when it happened."""
 
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from lib.events import ids
 from lib.events.model import Direction, JsonObject
@@ -32,7 +32,7 @@ class ItemContext(NamedTuple):
 
 
 class Base(TypedDict):
-    """The fields of every event but its kind and id; see `events.model.EventBase`."""
+    """The fields of every event but its kind and id; see `events.model.EventBase`. A flag is there if it is set."""
 
     account_id: str
     contact_id: str | None
@@ -40,9 +40,9 @@ class Base(TypedDict):
     occurred_at: int
     received_at: int
     raw: dict[str, Any]
-    standby: bool
-    is_test: bool
-    is_self: bool
+    standby: NotRequired[bool]
+    is_test: NotRequired[bool]
+    is_self: NotRequired[bool]
 
 
 class ParsedItem(NamedTuple):
@@ -79,10 +79,13 @@ def resolve(item: JsonObject, context: ItemContext) -> ParsedItem:
         "occurred_at": context.fallback_ms if at_ms is None else at_ms,
         "received_at": context.received_at,
         "raw": context.raw,
-        "standby": context.standby,
-        "is_test": is_test,
-        "is_self": is_self,
     }
+    if context.standby:
+        base["standby"] = True
+    if is_test:
+        base["is_test"] = True
+    if is_self:
+        base["is_self"] = True
     return ParsedItem(key, body, item, sender, at_ms, base)
 
 

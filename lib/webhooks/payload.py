@@ -74,7 +74,7 @@ class Envelope(Model):
     """One webhook body, as far as it has to have a shape. Without `entry` it holds nothing."""
 
     object: Any = None
-    entry: list[Any] = Field(default=[])
+    entry: list[Any] = Field(default_factory=list)
 
 
 @cache

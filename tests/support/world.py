@@ -65,10 +65,13 @@ class World:
         headers = {"X-Hub-Signature-256": sign_hub(raw, secret), "Content-Type": "application/json"}
         return self.http.post(base_url + WEBHOOK, content=raw, headers=headers)
 
-    def post_events(self, body: object, *, base_url: str = "", secret: str = keys.INTERNAL_SECRET) -> httpx.Response:
-        """Posts to the internal endpoint."""
+    def post_events(
+        self, body: object, *, base_url: str = "", secret: str = keys.INTERNAL_SECRET, budget_ms: int = 8000
+    ) -> httpx.Response:
+        """Posts to the internal endpoint. It answers within `budget_ms`."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.http.post(base_url + INGEST, content=raw, headers={"Authorization": f"Bearer {secret}".strip()})
+        headers = {"Authorization": f"Bearer {secret}".strip(), "X-Ingest-Budget-Ms": str(budget_ms)}
+        return self.http.post(base_url + INGEST, content=raw, headers=headers, timeout=budget_ms / 1000 + 5)
 
     def settle(self, timeout_s: float = SETTLE_TIMEOUT_S) -> dict[str, Any]:
         """Waits until QStash has nothing left to deliver; returns its state."""
