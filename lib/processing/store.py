@@ -1,8 +1,8 @@
-"""Events and their effects in the database: `record_event`, `begin_send`, `finish_effect`, `finish_event`."""
+"""Events and their effects in the database: `record_event(s)`, `begin_send`, `finish_effect`, `finish_event`."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -20,6 +20,25 @@ from lib.graph.conversation import ConversationMessage
 from lib.processing.attempt import DatabaseClock
 from lib.processing.outbox import ClaimedEffect, EffectEnd, PlannedEffect
 from lib.processing.rate_limit import Limits
+
+MAX_BATCH = 200
+"""The most events in one call of `record_events`: each person in it takes a lock of the database until the call ends,
+and the locks are few (PostgreSQL, `max_locks_per_transaction`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToRecord:
+    """An event of a batch, with the effects that it may owe (see `EventStore.record_event`)."""
+
+    event: Event
+    effects: Sequence[PlannedEffect] = ()
+    rules_version: int | None = None
+
+
+class NotRecorded(Model):
+    """An event of a batch that failed, with the SQLSTATE of its error. The others of the batch are recorded."""
+
+    error_code: str
 
 
 class KnownProfile(Model):
@@ -110,21 +129,53 @@ class EventStore:
             {
                 "p_event": as_json(event),
                 "p_via": via,
-                "p_effects": [effect.model_dump(exclude_defaults=True) for effect in effects],
-                "p_options": {
-                    "lease_token": str(lease_token),
-                    "lease_s": lease_s,
-                    "reply_match": self._settings.reply_match,
-                    "profile_max_age_s": self._settings.profile_max_age_s,
-                    "env_token_for": env_token_for(self._settings),
-                    "env_token": env_token_digest(self._settings),
-                    "replies_per_hour": self._settings.replies_per_hour,
-                    "app_id": self._settings.meta_app_id,
-                    "rules_version": rules_version,
-                },
+                "p_effects": _as_planned(effects),
+                "p_options": self._options(lease_token, lease_s) | {"rules_version": rules_version},
             },
         )
         return read_answer(answer, Recorded)
+
+    async def record_events(
+        self, batch: Sequence[ToRecord], *, via: Via, lease_token: uuid.UUID, lease_s: int
+    ) -> list[Recorded | NotRecorded]:
+        """Records up to `MAX_BATCH` events in one call, each as `record_event` does.
+
+        Returns an answer for each, in the order of `batch`. An event that fails does not undo the others. The lease is
+        the same for all of them.
+        """
+        if len(batch) > MAX_BATCH:
+            raise ValueError(f"a batch of {len(batch)} events; at most {MAX_BATCH} are recorded in one call")
+        answer = await self._database.rpc(
+            "record_events",
+            {
+                "p_events": [
+                    {
+                        "event": as_json(item.event),
+                        "effects": _as_planned(item.effects),
+                        "options": {"rules_version": item.rules_version},
+                    }
+                    for item in batch
+                ],
+                "p_via": via,
+                "p_options": self._options(lease_token, lease_s),
+            },
+        )
+        answers = read_answer(answer, list[Recorded | NotRecorded])
+        if len(answers) != len(batch):
+            raise UnreadableAnswer(f"record_events: {len(answers)} answers for {len(batch)} events")
+        return answers
+
+    def _options(self, lease_token: uuid.UUID, lease_s: int) -> dict[str, Any]:
+        return {
+            "lease_token": str(lease_token),
+            "lease_s": lease_s,
+            "reply_match": self._settings.reply_match,
+            "profile_max_age_s": self._settings.profile_max_age_s,
+            "env_token_for": env_token_for(self._settings),
+            "env_token": env_token_digest(self._settings),
+            "replies_per_hour": self._settings.replies_per_hour,
+            "app_id": self._settings.meta_app_id,
+        }
 
     async def begin_send(
         self,
@@ -242,3 +293,7 @@ class EventStore:
             },
         )
         return read_answer(answer, Finished)
+
+
+def _as_planned(effects: Sequence[PlannedEffect]) -> list[dict[str, Any]]:
+    return [effect.model_dump(exclude_defaults=True) for effect in effects]
