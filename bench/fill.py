@@ -205,6 +205,8 @@ def fill(
 
     Calls `tell(table, rows)` after each insert.
     """
+    # Else the vacuum below may come before the rows are flushed, and marks no page as visible to all.
+    db.execute("set synchronous_commit = on")
     db.execute("truncate public.messages, public.reactions, public.comments, public.mentions, ingestion.raw_items")
     db.execute("truncate public.profiles, public.events cascade")
     db.execute(HELPERS)
@@ -217,3 +219,4 @@ def fill(
     for table in LARGE_TABLES:
         schema = "ingestion" if table in HELPER_TABLES else "public"
         db.execute(psycopg.sql.SQL("vacuum (analyze) {}").format(psycopg.sql.Identifier(schema, table)))
+    db.execute("reset synchronous_commit")

@@ -29,7 +29,8 @@ ANSWER_MARGIN_S = 0.05
 
 BATCH_SIZE = 100
 BATCHES_AT_ONCE = 4
-"""Direct processing: the events that are recorded in one call, and the calls at once."""
+"""Direct processing: the events that are recorded in one call, and the calls at once. Each person in a call takes a
+lock of the database until its end, and the locks are few (PostgreSQL, `max_locks_per_transaction`)."""
 
 EVENTS_AT_ONCE = 16
 """Direct processing: the events whose profile and effects are done at once."""

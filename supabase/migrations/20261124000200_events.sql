@@ -190,9 +190,13 @@ language sql immutable parallel safe set search_path = ''
 return p_kind in ('message', 'postback') and p_direction = 'inbound' and p_contact is not null and not p_is_test;
 
 create function ingestion.opens_window(p_event ingestion.event) returns boolean
-language sql immutable set search_path = ''
-return ingestion.opens_window(p_event.kind, p_event.direction, p_event.contact_id, p_event.is_test)
-    and not p_event.is_self;
+language plpgsql immutable set search_path = ''
+as $$
+begin
+    return ingestion.opens_window(p_event.kind, p_event.direction, p_event.contact_id, p_event.is_test)
+        and not p_event.is_self;
+end;
+$$;
 
 -- May we answer this by ourselves? A person did it, in a thread that is ours to answer (lib/replies/rules.py). A comment
 -- need not name its author: its own id is enough for a private reply.

@@ -115,13 +115,17 @@ return 2;
 -- Is the profile to be fetched? One that was refused once is asked for again at the next message; after
 -- most_refusals() in a row, only at the configured age.
 create function ingestion.profile_due(p_profile public.profiles, p_max_age_s integer) returns boolean
-language sql stable set search_path = ''
-return case p_profile.state
-    when 'pending' then true
-    when 'unavailable' then p_profile.refusals < ingestion.most_refusals()
-        or p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
-    else p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
+language plpgsql stable set search_path = ''
+as $$
+begin
+    return case p_profile.state
+        when 'pending' then true
+        when 'unavailable' then p_profile.refusals < ingestion.most_refusals()
+            or p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
+        else p_profile.fetched_at < now() - p_max_age_s * interval '1 second'
+    end;
 end;
+$$;
 
 -- Saves a fetched profile. The newest fetch wins. A refusal keeps what was known, and is counted.
 create function ingestion.save_profile(p_account text, p_contact text, p_profile jsonb) returns void

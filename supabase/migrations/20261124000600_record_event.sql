@@ -48,8 +48,9 @@ create function public.record_event(
 language plpgsql set search_path = ''
 as $$
 declare
-    v_account record;
-    v_rare record;
+    v_state record;
+    v_account public.accounts;
+    v_is_locked boolean;
     v_event ingestion.event;
     v_token uuid := coalesce((p_options ->> 'lease_token')::uuid, gen_random_uuid());
     v_lease_s integer := coalesce((p_options ->> 'lease_s')::integer, 30);
@@ -66,33 +67,16 @@ declare
     v_answerable boolean;
     v_sweep jsonb := '{}';
 begin
-    -- What may have changed since the last event, in one statement. Mostly nothing has.
-    select
-        a.account_id, a.app_scoped_id, a.username, coalesce(a.state, 'active') as state,
-        a.dead_env_tokens <> '{}' as has_dead_token,
-        (select r.version <> (p_options ->> 'rules_version')::bigint from ingestion.rules_version r) as has_newer_rules,
-        (select s.swept_at <= clock_timestamp() - ingestion.sweep_period() from ingestion.sweep_state s) as is_sweep_overdue
-    into v_account
-    from (values (p_event ->> 'account_id')) told (account_id)
-    left join lateral (
-        -- Either id of the account may stand in the event (ingestion.resolve_account).
-        select * from public.accounts scoped where scoped.app_scoped_id = told.account_id
+    -- Either id of the account may stand in the event, as in ingestion.resolve_account.
+    select * into v_account
+    from (
+        select a.* from public.accounts a where a.app_scoped_id = p_event ->> 'account_id'
         union all
-        select * from public.accounts own where own.account_id = told.account_id
-        limit 1
-    ) a on true;
-    if v_account.has_newer_rules then
-        return ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
-    end if;
-    if p_via = 'queue' and v_account.is_sweep_overdue then
-        v_sweep := ingestion.overdue_sweep();
-    end if;
+        select a.* from public.accounts a where a.account_id = p_event ->> 'account_id'
+    ) a
+    limit 1;
     v_event := ingestion.read_event(p_event, coalesce(v_account.account_id, p_event ->> 'account_id'));
-    v_account_state := v_account.state;
-    if v_account.has_dead_token then
-        select ingestion.state_for(a, p_options ->> 'env_token') into v_account_state
-        from public.accounts a where a.account_id = v_event.account_id;
-    end if;
+    v_account_state := ingestion.state_for(v_account, p_options ->> 'env_token');
     if v_account.app_scoped_id in (v_event.contact_id, v_event.actor_id) or v_event.contact_id = v_event.account_id then
         v_event := ingestion.seen_from_us(v_event, v_account.app_scoped_id);
     end if;
@@ -106,9 +90,12 @@ begin
         v_event.event_id := ingestion.ledger_id(v_event.event_id, v_event.account_id, v_account.app_scoped_id);
     end if;
 
-    perform ingestion.lock_for_recording(v_event.account_id, v_event.contact_id);
-    -- A statement of its own: it sees what was done while this transaction waited for the locks.
+    v_is_locked := ingestion.lock_for_recording(v_event.account_id, v_event.contact_id);
+    -- What may have changed since the last event, in one statement: mostly nothing has. It runs under the locks, and sees
+    -- what was done while this transaction waited for them.
     select
+        (select r.version from ingestion.rules_version r) as rules_version,
+        (select s.swept_at from ingestion.sweep_state s) as swept_at,
         exists (select from ingestion.erased_people) as somebody_was_erased,
         exists (
             select from public.events e
@@ -118,8 +105,14 @@ begin
             select from public.dead_letters d
             where d.event_id = v_event.event_id and d.account_id = v_event.account_id and d.state = 'open'
         ) as has_open_letter
-    into v_rare;
-    if v_rare.is_under_other_id then
+    into v_state;
+    if v_state.rules_version <> (p_options ->> 'rules_version')::bigint then
+        return ingestion.newer_rules((p_options ->> 'rules_version')::bigint);
+    end if;
+    if p_via = 'queue' and v_state.swept_at <= clock_timestamp() - ingestion.sweep_period() then
+        v_sweep := ingestion.overdue_sweep();
+    end if;
+    if v_state.is_under_other_id then
         -- The event came before its account was known under both ids.
         update public.events e set account_id = v_event.account_id, event_id = v_event.event_id
         where e.event_id = p_event ->> 'event_id' and e.account_id = v_account.app_scoped_id
@@ -128,7 +121,7 @@ begin
                 where k.event_id = v_event.event_id and k.account_id = v_event.account_id
             );
     end if;
-    if v_rare.somebody_was_erased and ingestion.was_erased(v_event) then
+    if v_state.somebody_was_erased and ingestion.was_erased(v_event) then
         return jsonb_build_object('outcome', 'duplicate', 'account_id', v_event.account_id) || v_sweep;
     end if;
 
@@ -220,7 +213,7 @@ begin
             update public.events e set processed_at = now()
             where e.event_id = v_event.event_id and e.account_id = v_event.account_id;
         end if;
-        if v_rare.has_open_letter then
+        if v_state.has_open_letter then
             perform ingestion.close_letter(v_event.event_id, v_event.account_id);
         end if;
     end if;

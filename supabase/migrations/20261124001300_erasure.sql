@@ -99,23 +99,24 @@ return array[
     where lead is not null
 ) end;
 
--- Takes the locks under which an event is stored. The account's is shared by all events. The person's is not: the events
--- of one person wait for each other anyway, and here they do before they hold anything else. So a batch, which records
--- one person after the other, waits for nobody who waits for the batch (…_record_event.sql).
-create function ingestion.lock_for_recording(p_account text, p_contact text) returns void
+-- Takes the locks under which an event is stored; true, once it has them. The account's is shared by all events. The
+-- person's is not: the events of one person wait for each other anyway, and here they do before they hold anything
+-- else. So a batch, which records one person after the other, waits for nobody who waits for the batch
+-- (…_record_event.sql). The keys are those of ingestion.erasure_lock and erasure_lock_without_contact.
+create function ingestion.lock_for_recording(p_account text, p_contact text) returns boolean
 language plpgsql set search_path = ''
 as $$
 begin
-    -- The keys of ingestion.erasure_lock and erasure_lock_without_contact, for every event pays for a call.
-    if p_contact is not null then
-        perform
+    if p_contact is null then
+        return (
             pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account, 0)),
-            pg_advisory_xact_lock(hashtextextended('erasure/' || p_contact, 0));
-    else
-        perform
-            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account, 0)),
-            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account || '/', 0));
+            pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account || '/', 0))
+        ) is not null;
     end if;
+    return (
+        pg_advisory_xact_lock_shared(hashtextextended('erasure/' || p_account, 0)),
+        pg_advisory_xact_lock(hashtextextended('erasure/' || p_contact, 0))
+    ) is not null;
 end;
 $$;
 
