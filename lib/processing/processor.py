@@ -141,7 +141,12 @@ class Processor:
                     if not left:
                         break
         except Exception as error:
-            answers.update(dict.fromkeys(left, error))
+            if len(left) > 1 and not classify(error).retryable:
+                # One event is to blame, and the database did not get as far as to say which.
+                alone = await asyncio.gather(*(self._record_batch([attempts[index]], gate) for index in left))
+                answers.update(zip(left, chain.from_iterable(alone), strict=True))
+            else:
+                answers.update(dict.fromkeys(left, error))
         return [_in_progress_if_stale(answers[index]) for index in range(len(attempts))]
 
     def _comes_again(self, answer: Recorded | NotRecorded) -> bool:

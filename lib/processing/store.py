@@ -109,6 +109,8 @@ class EventStore:
         self, attempts: Sequence[Attempt], plans: Sequence[Plan], *, via: Via
     ) -> list[Recorded | NotRecorded]:
         """Like `record_event` for each event, in one transaction. An event that fails does not undo the others."""
+        if len(attempts) == 1:
+            return [await self.record_event(attempts[0], plans[0])]
         answers = await self._database.rpc(
             "record_events",
             {

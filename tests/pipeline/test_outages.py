@@ -52,18 +52,19 @@ def test_an_outage_of_the_database_ends_no_event_on_its_way_through_qstash(
     assert (world.count("messages"), world.count("dead_letters")) == (1, 0)
 
 
+@pytest.mark.parametrize(("function", "events"), [("record_event", 1), ("record_events", 3)])
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_an_outage_of_the_database_on_the_direct_path_makes_meta_deliver_again(
-    world: World, outage: dict[str, Any]
+    world: World, outage: dict[str, Any], function: str, events: int
 ) -> None:
-    body = webhook(message("hello"))
+    body = webhook(*[message(f"hello {number}") for number in range(events)])
     with world.qstash_fault(publish="refuse"):
-        world.gateway_fault(function="record_event", times=2, **outage)
+        world.gateway_fault(function=function, times=2, **outage)
         refused = world.post_webhook(body)
         assert refused.status_code == 503, refused.text
         assert "rejected" not in refused.json()
         assert world.post_webhook(body).status_code == 200
-    assert (world.count("messages"), world.count("dead_letters")) == (1, 0)
+    assert (world.count("messages"), world.count("dead_letters")) == (events, 0)
 
 
 def test_one_passing_refusal_of_a_jwt_costs_nothing_on_either_path(world: World) -> None:
@@ -101,6 +102,15 @@ def test_whatever_a_gateway_answers_no_event_is_to_blame(
     assert (answer.status_code, answer.json().get("rejected")) == (503, None)
     assert world.count("dead_letters") == 0
     world.gateway_fault(times=0)
+
+
+def test_the_fault_of_one_event_ends_none_that_came_with_it(world: World) -> None:
+    """The database refuses the whole call, as it does for a value that it cannot even read; then one event again."""
+    with world.qstash_fault(publish="refuse"):
+        world.gateway_fault(function="record_events", times=1, **refusal("22P05", 400))
+        answer = world.post_webhook(webhook(message("one"), message("two"), message("three")))
+    assert answer.json() == {"received": 3, "queued": 0, "processed": 3, "ignored": 0}
+    assert (world.count("messages"), world.count("dead_letters")) == (3, 0)
 
 
 def test_what_is_the_events_own_fault_still_ends_it(world: World) -> None:
