@@ -15,10 +15,14 @@ from bench.load import own_stack
 from bench.passage import Measurements, Plan, measure, percentile
 from bench.section import Section, Tell, ratio, save, without_frame
 
-FULL = Plan(people=500, alone=400, steady=600, burst=10_000)
-QUICK = Plan(people=20, alone=20, steady=20, burst=100, batch=10)
+FULL = Plan(people=500, alone=400, steady=600, burst=10_000, outage=1_000)
+QUICK = Plan(people=20, alone=20, steady=20, burst=100, outage=50, batch=10)
 
 POINTS = 200
+STANDINS = ("QStash", "gateway", "client")
+PARALLELISM = (100, 200, 1000)
+"""How many deliveries QStash makes at once, by plan (Upstash, "Pricing")."""
+
 GREY, GREEN, BLUE, OCHRE = "#8a8f98", "#1f6f54", "#2f5d9b", "#c98a1b"
 
 
@@ -54,6 +58,9 @@ def _section(plan: Plan, measured: Measurements) -> Section:
         rows=tuple(_row(name, times, alone) for name, times in sides.items()),
         remarks=(
             _about_burst(plan, measured),
+            _about_work(plan, measured),
+            _on_paper(plan, measured),
+            _about_outage(plan, measured),
             f"{measured.refused.total()} webhooks were not answered 200 within 5 s and were posted again{again}. "
             f"{measured.arrived}",
         ),
@@ -78,6 +85,39 @@ def _about_burst(plan: Plan, measured: Measurements) -> str:
         f"{ratio(plan.burst / rows_s, 1 / alone_s)} the pace of the bare function called by one client. "
         f"At most {max(count for _, count in _backlog(measured))} were accepted and not yet visible; QStash held at "
         f"most {max((count for _, count in measured.held), default=0)}."
+    )
+
+
+def _about_work(plan: Plan, measured: Measurements) -> str:
+    """Whose processor time the burst took: the stand-in and its gateway are not there on the platform."""
+    total_s = sum(measured.burst_cpu.values())
+    parts = sorted(measured.burst_cpu.items(), key=lambda part: -part[1])
+    shares = ", ".join(f"{name} {seconds / plan.burst * 1e3:.2f} ms" for name, seconds in parts if seconds > 0)
+    standins_s = sum(measured.burst_cpu.get(name, 0.0) for name in STANDINS)
+    return (
+        f"Processor time of the burst, a message: {shares}. The stand-ins ({', '.join(STANDINS)}) take "
+        f"{standins_s / total_s:.0%} of it: they share the two cores with the functions and Postgres."
+    )
+
+
+def _on_paper(plan: Plan, measured: Measurements) -> str:
+    delivery_ms = statistics.median(measured.steady.to_row(measured.seen)) * 1e3
+    postgres_ms = measured.burst_cpu.get("Postgres", 0.0) / plan.burst * 1e3
+    paces = ", ".join(f"{plan.burst / (most / delivery_ms * 1e3):.1f} s with {most:,}" for most in PARALLELISM)
+    return (
+        "On paper, with QStash itself: a delivery that takes as long as a steady message here to its row "
+        f"({delivery_ms:.0f} ms) lets QStash drain {plan.burst:,} messages in {paces} deliveries at once (pay as you "
+        f"go, and the fixed plans). Postgres takes {postgres_ms:.2f} ms of a core a message, so one core ends at "
+        f"{1e3 / postgres_ms:,.0f} messages a second: it is the limit from {delivery_ms / postgres_ms:.0f} deliveries "
+        "at once a core on."
+    )
+
+
+def _about_outage(plan: Plan, measured: Measurements) -> str:
+    took_s = max(measured.outage.to_answer())
+    return (
+        f"A webhook of {plan.outage:,} messages while QStash refuses everything was answered 200 after {took_s:.1f} s, "
+        "with all of them recorded (the webhook's own limit: 4 s)."
     )
 
 

@@ -27,7 +27,7 @@ from bench.round_trips import Trips, everybody_is_known, observe
 from bench.section import Section, Tell, half, ratio, save, without_frame
 from dev.stack.postgres import SUPERUSER
 
-SIZES = (Size(1_000, 200), Size(100_000, 2_000), Size(1_000_000, 20_000))
+SIZES = (Size(1_000, 200), Size(100_000, 2_000), Size(10_000_000, 200_000))
 QUICK_SIZES = (Size(1_000, 200), Size(10_000, 200))
 EVENTS, QUICK_EVENTS = 600, 60
 WARM_UP, EXPLAINED = 50, 15

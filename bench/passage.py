@@ -13,6 +13,7 @@ from itertools import pairwise
 import httpx
 
 from bench.load import Messages, Sender, Watcher, Webhook, check_all_arrived, qstash_state
+from bench.processor_time import ProcessorTime
 from bench.section import Tell
 from dev.stack import Stack
 from lib.events.model import as_json
@@ -25,6 +26,7 @@ WARM_UP = 20
 @dataclass(frozen=True)
 class Plan:
     """The amounts. `rate` is webhooks of one message a second; the burst has `burst` messages, `batch` a webhook.
+    `outage` messages come in one webhook while QStash is down.
 
     Before the measurement each of `people` has written, so that every process is loaded and every person known.
     """
@@ -33,6 +35,7 @@ class Plan:
     alone: int
     steady: int
     burst: int
+    outage: int
     rate: float = 20.0
     batch: int = 100
     at_once: int = 4
@@ -56,11 +59,16 @@ class Times:
 
 @dataclass
 class Measurements:
-    """The measurements. `held` says how many messages QStash held: (moment, messages)."""
+    """The measurements. `held` says how many messages QStash held: (moment, messages).
+
+    `burst_cpu` is the seconds of processor time of each component during the burst.
+    """
 
     alone: Times
     steady: Times
     burst: Times
+    burst_cpu: dict[str, float]
+    outage: Times
     held: list[tuple[float, int]]
     refused: Counter[int]
     seen: dict[str, float]
@@ -85,15 +93,22 @@ async def measure(stack: Stack, plan: Plan, tell: Tell) -> Measurements:
             gaps_s = [later - earlier for earlier, later in pairwise(watcher.asked)]
             tell(f"a burst of {plan.burst} messages")
             sampling = asyncio.create_task(_sample(stack, held, tell))
+            spent = ProcessorTime(stack)
             try:
                 burst = await _burst(sender, messages, plan)
                 await watcher.until_seen(burst.due)
+                burst_cpu = spent.since()
             finally:
                 sampling.cancel()
                 await asyncio.gather(sampling, return_exceptions=True)
-    arrived = check_all_arrived(stack, plan.people + plan.alone + plan.steady + plan.burst)
+            tell(f"{plan.outage} messages while QStash is down")
+            outage = await _outage(stack, sender, messages.webhook(plan.outage))
+            await watcher.until_seen(outage.due)
+    arrived = check_all_arrived(stack, plan.people + plan.alone + plan.steady + plan.burst + plan.outage)
     resolution_ms = (statistics.median(gaps_s) * 1e3, percentile(gaps_s, 99) * 1e3)
-    return Measurements(alone, steady, burst, held, sender.refused, watcher.seen, resolution_ms, arrived)
+    return Measurements(
+        alone, steady, burst, burst_cpu, outage, held, sender.refused, watcher.seen, resolution_ms, arrived
+    )
 
 
 async def _alone(stack: Stack, messages: Messages, calls: int, watcher: Watcher) -> Times:
@@ -141,6 +156,20 @@ async def _burst(sender: Sender, messages: Messages, plan: Plan) -> Times:
 
     await asyncio.gather(*(post() for _ in range(plan.at_once)))
     return times
+
+
+async def _outage(stack: Stack, sender: Sender, webhook: Webhook) -> Times:
+    """Posts one webhook while QStash refuses everything."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        faults = f"{stack.qstash_url}/__dev/faults"
+        before = (await http.get(faults)).json()
+        (await http.post(faults, json={"publish": "refuse"})).raise_for_status()
+        try:
+            began_s = time.perf_counter()
+            answered_s = await sender.post(webhook)
+        finally:
+            (await http.post(faults, json=before)).raise_for_status()
+    return Times(dict.fromkeys(webhook.mids, began_s), dict.fromkeys(webhook.mids, answered_s))
 
 
 async def _sample(stack: Stack, held: list[tuple[float, int]], tell: Tell) -> None:
