@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -61,27 +61,34 @@ def told(draw: st.DrawFn) -> list[Fact]:
     return draw(st.permutations(facts))
 
 
+@pytest.fixture(scope="module")
+def pipeline(_world: World) -> World:
+    """The running pipeline. Each example makes it empty."""
+    return _world
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(facts=told())
-def test_a_batch_leaves_the_tables_that_its_events_leave_one_by_one(_world: World, facts: list[Fact]) -> None:
+def test_a_batch_leaves_the_tables_that_its_events_leave_one_by_one(pipeline: World, facts: list[Fact]) -> None:
     items = [{"event": as_json(event)} for fact in facts for event in fact.events()]
-    _world.empty()
-    register(_world)
-    one_by_one = [single(_world, item) for item in items]
-    expected = _world.snapshot()
+    pipeline.empty()
+    register(pipeline)
+    one_by_one = [single(pipeline, item) for item in items]
+    expected = pipeline.snapshot()
 
-    _world.empty()
-    register(_world)
-    answers = batch(_world, items)
+    pipeline.empty()
+    register(pipeline)
+    answers = batch(pipeline, items)
 
-    assert _world.snapshot() == expected
+    assert pipeline.snapshot() == expected
     assert [answer["outcome"] for answer in answers].count("new") == len(expected["events"])
     assert [answer["account_id"] for answer in answers] == [answer["account_id"] for answer in one_by_one]
 
 
 def test_the_answers_are_those_of_single_calls_in_the_order_asked_for(world: World) -> None:
     events = [*messages("a", "b"), *messages("c", contact=OTHER_CONTACT), *messages("d", contact="6000000000000001")]
-    items = [{"event": as_json(event)} for event in random.Random(1).sample(events, len(events))]
+    shuffled = random.Random(1).sample(events, len(events))
+    items: list[dict[str, Any]] = [{"event": as_json(event)} for event in shuffled]
     items[1]["effects"] = [{"kind": "next_phase", "payload": {"text": "x"}}]
     items.append(items[0])
     answers = batch(world, items)
@@ -156,10 +163,10 @@ def deadlocks(world: World) -> int:
 
 
 @pytest.fixture
-def store(world: World) -> Iterator[EventStore]:
+def store(world: World) -> EventStore:
     """The store of a function of this pipeline."""
     settings = load(world.stack.env)
-    yield EventStore(Database(settings), settings)
+    return EventStore(Database(settings), settings)
 
 
 def test_the_store_records_a_batch_and_tells_what_failed(world: World, store: EventStore) -> None:
