@@ -216,6 +216,8 @@ def fill(
         tell("messages", db.execute(MESSAGES, wanted | {"first": first, "last": last}).rowcount)
     for table, statement in REST:
         tell(table, db.execute(statement, wanted).rowcount)
+    # The next event gets an id that none of these has.
+    db.execute("select setval('ingestion.raw_ids', greatest(%(messages)s + 1, nextval('ingestion.raw_ids')))", wanted)
     for table in LARGE_TABLES:
         schema = "ingestion" if table in HELPER_TABLES else "public"
         db.execute(psycopg.sql.SQL("vacuum (analyze) {}").format(psycopg.sql.Identifier(schema, table)))

@@ -5,9 +5,9 @@
 -- column has a rule that does not ask which came first: the earlier time; for flags, either; else the lesser or the
 -- greater value.
 --
--- Locks are taken in one order, against deadlocks: the event's own row, profiles, messages, reactions, rows of other
--- events, outbox. Where two transactions still meet, Postgres undoes one, and the call is repeated
--- (lib/errors/tables.py).
+-- Locks are taken in one order, against deadlocks: who the event is about (ingestion.lock_for_recording), the event's own
+-- row, profiles and their place in ingestion.conversation_order, messages, reactions, rows of other events, outbox.
+-- Where two transactions still meet, Postgres undoes one, and the call is repeated (lib/errors/tables.py).
 
 -- Of two tellings of a message, returns the value of the one that is surer about who wrote. Where they are equally
 -- sure, the lesser value, so that the order does not matter: echo before message before postback.

@@ -4,21 +4,6 @@
 -- A page of a view costs a page, however much is stored, if it is ordered like an index of its table. Values from
 -- other tables are looked up row by row, and only for columns that are asked for. The plans are in docs/database.md.
 
--- Returns why a message shows no text, or null if it shows one.
-create function ingestion.why_empty(p_message public.messages) returns text
-language sql immutable set search_path = ''
-return case
-    when p_message.unsent_at is not null then 'unsent'
-    when coalesce(p_message.text, '') <> '' then null
-    when p_message.is_unsupported then 'unsupported'
-    when p_message.is_ephemeral then 'ephemeral'
-    when p_message.attachments <> '[]' then 'attachment'
-    when p_message.reply_to_story is not null then 'story_reply'
-    when p_message.referral is not null then 'referral'
-    when p_message.kind = 'postback' then 'postback'
-    else 'empty'
-end;
-
 -- One row a conversation; order by (last_message_at, contact_id). Unread are the person's messages after our last one
 -- (by whatever app, automatic replies too) and after the time that an inbox has marked as seen. The count ends at
 -- 1000, so that one noisy conversation does not slow down the list. is_unread is unread_count > 0, in a form that the
@@ -58,7 +43,18 @@ left join lateral (
     select
         m.mid, m.direction, m.kind, m.text, m.unsent_at,
         array(select item ->> 'type' from jsonb_array_elements(m.attachments) item) as attachment_types,
-        ingestion.why_empty(m) as note
+        -- Why the message shows no text; null if it shows one. (Not a function: a page would call it for each row.)
+        case
+            when m.unsent_at is not null then 'unsent'
+            when coalesce(m.text, '') <> '' then null
+            when m.is_unsupported then 'unsupported'
+            when m.is_ephemeral then 'ephemeral'
+            when m.attachments <> '[]' then 'attachment'
+            when m.reply_to_story is not null then 'story_reply'
+            when m.referral is not null then 'referral'
+            when m.kind = 'postback' then 'postback'
+            else 'empty'
+        end as note
     from public.messages m
     where m.account_id = o.account_id and m.contact_id = o.contact_id and not m.is_placeholder
     order by m.sent_at desc, m.mid desc
@@ -70,6 +66,7 @@ left join lateral (
         select from public.messages m
         where m.account_id = o.account_id and m.contact_id = o.contact_id and not m.is_placeholder
             and m.direction = 'inbound' and m.unsent_at is null
+            and o.may_be_unread  -- for most conversations nothing is looked up
             and m.sent_at > coalesce(greatest(p.last_outbound_at, p.seen_at), '-infinity')
         limit 1000
     ) counted

@@ -65,31 +65,34 @@ def told(draw: st.DrawFn) -> list[Fact]:
     return draw(st.permutations(facts))
 
 
-@settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
-)
+@pytest.fixture(scope="module")
+def pipeline(_world: World) -> World:
+    """The running pipeline. Each example makes it empty."""
+    return _world
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(facts=told())
-def test_a_batch_leaves_the_tables_that_its_events_leave_one_by_one(world: World, facts: list[Fact]) -> None:
+def test_a_batch_leaves_the_tables_that_its_events_leave_one_by_one(pipeline: World, facts: list[Fact]) -> None:
     items = [{"event": as_json(event)} for fact in facts for event in fact.events()]
-    world.empty()
-    register(world)
-    one_by_one = [single(world, item) for item in items]
-    expected = world.snapshot()
+    pipeline.empty()
+    register(pipeline)
+    one_by_one = [single(pipeline, item) for item in items]
+    expected = pipeline.snapshot()
 
-    world.empty()
-    register(world)
-    answers = batch(world, items)
+    pipeline.empty()
+    register(pipeline)
+    answers = batch(pipeline, items)
 
-    assert world.snapshot() == expected
+    assert pipeline.snapshot() == expected
     assert [answer["outcome"] for answer in answers].count("new") == len(expected["events"])
     assert [answer["account_id"] for answer in answers] == [answer["account_id"] for answer in one_by_one]
 
 
 def test_the_answers_are_those_of_single_calls_in_the_order_asked_for(world: World) -> None:
     events = [*messages("a", "b"), *messages("c", contact=OTHER_CONTACT), *messages("d", contact="6000000000000001")]
-    items: list[dict[str, Any]] = [{"event": as_json(event)} for event in random.Random(1).sample(events, len(events))]
+    shuffled = random.Random(1).sample(events, len(events))
+    items: list[dict[str, Any]] = [{"event": as_json(event)} for event in shuffled]
     items[1]["effects"] = [{"kind": "next_phase", "payload": {"text": "x"}}]
     items.append(items[0])
     answers = batch(world, items)
