@@ -35,6 +35,7 @@ KNOWN = 10
 FIRST_CONTACT = 6_000_000_000_000_000
 EVENT, CONTROL, PAGE, LIST = "an event", "the control", "newest page of a conversation", "list of conversations"
 QUERIES = {"messages, newest page": PAGE, "conversations": LIST}
+SWEEP = Query("the sweep's page", "/rpc/unfinished_events", function=True)
 PLANS = "The plans of an inbox's queries are in docs/database.md (`python -m bench.query_plans`)."
 CONTROL_BODY = {"p_account_id": "control"}
 EXPLAIN = psycopg.sql.SQL("explain (analyze, buffers, format json) select public.record_event({})")
@@ -93,7 +94,8 @@ def run(tell: Tell, *, quick: bool) -> Section:
 
 
 def _costs(dsn: str, explainer: Explainer, trips: Trips, size: Size, events: int) -> Costs:
-    wanted = {QUERIES[query.name]: query for query in queries(explainer) if query.name in QUERIES}
+    asked = [*queries(explainer), SWEEP]
+    wanted = {QUERIES[query.name]: query for query in asked if query.name in QUERIES}
     times = asyncio.run(_timed(_requests(trips, size, wanted), events))
     costs = {
         EVENT: _explained(dsn, _events(trips, size, "explained"), times[EVENT]),
@@ -103,6 +105,10 @@ def _costs(dsn: str, explainer: Explainer, trips: Trips, size: Size, events: int
         seen = explainer.measure(query)
         scanned = seen.seq_scans.intersection(LARGE_TABLES)
         costs[name] = Cost(times[name], seen.ms, seen.buffers, scanned, seen.indexes)
+    for query in asked:
+        if query.name not in QUERIES:
+            seen = explainer.measure(query)
+            costs[query.name] = Cost([seen.answer_ms], seen.ms, seen.buffers, seen.seq_scans & set(LARGE_TABLES))
     return costs
 
 
@@ -200,6 +206,7 @@ def _section(by_size: Mapping[int, Costs], events: int) -> Section:
             f"{ratio(by_size[most][EVENT].ms, by_size[least][EVENT].ms)} the time, and "
             f"the control {ratio(by_size[most][CONTROL].ms, by_size[least][CONTROL].ms)}.",
             *(_plan(name, by_size[most][name], most) for name in (EVENT, PAGE, LIST)),
+            _scans(by_size[most], most),
             PLANS,
         ),
         pictures=((_picture(by_size), "Time and buffers by messages stored"),),
@@ -211,13 +218,19 @@ def _row(name: str, size: int, cost: Cost, least: Cost) -> tuple[str, ...]:
     buffers = ("", "")
     if cost.buffers is not None and least.buffers is not None:
         buffers = (f"{cost.buffers}", ratio(cost.buffers, least.buffers))
-    return (name, f"{size:,}", f"{cost.ms:.2f}", half(cost.times, 2), ratio(cost.ms, least.ms), inside, *buffers)
+    middle = half(cost.times, 2) if len(cost.times) > 1 else ""
+    return (name, f"{size:,}", f"{cost.ms:.2f}", middle, ratio(cost.ms, least.ms), inside, *buffers)
 
 
 def _plan(name: str, cost: Cost, size: int) -> str:
     indexes = ", ".join(f"`{index}`" for index in sorted(cost.indexes))
     scans = ", ".join(sorted(cost.scanned)) or "none"
     return f"With {size:,} messages, {name}: sequential scans of large tables: {scans}; by index: {indexes}."
+
+
+def _scans(costs: Costs, size: int) -> str:
+    scanned = [f"{name} ({', '.join(sorted(cost.scanned))})" for name, cost in costs.items() if cost.scanned]
+    return f"With {size:,} messages, what reads a large table from end to end: {'; '.join(scanned) or 'nothing'}."
 
 
 def _picture(by_size: Mapping[int, Costs]) -> str:
