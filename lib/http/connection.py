@@ -127,9 +127,13 @@ class Connection(asyncio.Protocol):
         if self._status <= _LAST_INFORMATIONAL:
             self._expect_head()
             return
-        if not self._parser.should_keep_alive():
+        if not self._parser.should_keep_alive() or self._is_still_writing():
             self.close()
         self._end()
+
+    def _is_still_writing(self) -> bool:
+        """Returns whether the server has answered before it had the whole request."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
     def _expect_head(self) -> None:
         self._status, self._headers, self._body = 0, [], []

@@ -329,6 +329,28 @@ def test_an_old_connection_is_not_used(run: Run, monkeypatch: pytest.MonkeyPatch
     assert run(twice()) == [1, 1]
 
 
+def test_a_connection_is_not_kept_if_the_answer_came_before_the_request_was_written(run: Run) -> None:
+    large = encode_request(b"POST", b"/", [(b"Host", b"here"), (b"Content-Length", b"50000000")], b"x" * 50_000_000)
+
+    async def twice() -> list[int]:
+        connections: list[int] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(1)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await writer.drain()
+            await asyncio.sleep(0.5)  # and reads no more
+
+        pool = a_pool()
+        async with served(serve) as origin:
+            assert (await ask(pool, origin, large)).body == b"ok"
+            assert (await ask(pool, origin)).body == b"ok"
+        return connections
+
+    assert run(twice()) == [1, 1]
+
+
 def test_a_closed_pool_has_no_connection(run: Run) -> None:
     async def check() -> None:
         ended = asyncio.Event()
