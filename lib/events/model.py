@@ -90,7 +90,7 @@ class MessageContent(EventBase):
 
     mid: Id
     text: str | None = None
-    attachments: list[JsonObject] = Field(default_factory=list)
+    attachments: list[JsonObject] = Field(default_factory=list, json_schema_extra={"default": []})
     reply_to: ReplyTo | None = None
     quick_reply: QuickReply | None = None
     referral: JsonObject | None = None

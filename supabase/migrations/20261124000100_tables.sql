@@ -221,16 +221,14 @@ comment on column public.profiles.refusals is 'Refusals in a row. One: asked aga
 create index profiles_by_igsid on public.profiles (igsid);
 
 -- The list of conversations, in order: one narrow row a conversation. Each message moves its row, which costs these
--- indexes and not those of the wide profile. A trigger keeps it equal to `profiles` (…_profiles.sql); nothing else
--- writes.
+-- indexes and not those of the wide profile. Triggers keep it equal to `profiles` (…_profiles.sql), also where a person
+-- empties that table by hand; nothing else writes.
 create table ingestion.conversation_order (
     account_id      text not null,
     contact_id      text not null,
     last_message_at timestamptz not null,
     may_be_unread   boolean not null,
-    primary key (account_id, contact_id),
-    foreign key (account_id, contact_id) references public.profiles (account_id, igsid)
-        on update cascade on delete cascade
+    primary key (account_id, contact_id)
 ) with (fillfactor = 80);
 alter table ingestion.conversation_order enable row level security;
 comment on column ingestion.conversation_order.may_be_unread is 'The person has written since we last wrote or looked. All of it may have been unsent.';

@@ -72,7 +72,12 @@ declare
         new.last_inbound_at > coalesce(greatest(new.last_outbound_at, new.seen_at), '-infinity'), false
     );
 begin
-    if tg_op = 'UPDATE' and old.last_message_at is not null and new.last_message_at is not null then
+    if tg_op = 'DELETE' or (tg_op = 'UPDATE' and (old.account_id, old.igsid) <> (new.account_id, new.igsid)) then
+        delete from ingestion.conversation_order o where o.account_id = old.account_id and o.contact_id = old.igsid;
+        if tg_op = 'DELETE' then
+            return null;
+        end if;
+    elsif tg_op = 'UPDATE' and old.last_message_at is not null and new.last_message_at is not null then
         -- A read, a reaction, a comment or an older message moves nothing.
         update ingestion.conversation_order o set last_message_at = new.last_message_at, may_be_unread = v_may_be_unread
         where o.account_id = new.account_id and o.contact_id = new.igsid
@@ -89,8 +94,19 @@ begin
 end;
 $$;
 create trigger profiles_changed
-    after insert or update of last_message_at, last_inbound_at, last_outbound_at, seen_at
+    after insert or delete or update of account_id, igsid, last_message_at, last_inbound_at, last_outbound_at, seen_at
     on public.profiles for each row execute function ingestion.order_conversation();
+
+create function ingestion.empty_conversation_order() returns trigger
+language plpgsql set search_path = ''
+as $$
+begin
+    truncate ingestion.conversation_order;
+    return null;
+end;
+$$;
+create trigger profiles_emptied
+    after truncate on public.profiles for each statement execute function ingestion.empty_conversation_order();
 
 -- Corrects when we last wrote to the person, after two forms of one message were merged: the message may have turned out
 -- to be theirs, or to be older.
