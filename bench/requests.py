@@ -15,7 +15,7 @@ from bench.round_trips import FIRST_PERSON
 from dev.stack import keys
 from dev.stack.config import StackConfig
 from dev.stack.stack import Stack
-from lib.ingest.request import encode_events
+from lib.events.model import encode
 from lib.webhooks.parser import parse_webhook
 
 WEBHOOK, INGEST = "/api/webhooks/instagram", "/api/internal/ingest-event"
@@ -52,9 +52,8 @@ def request(name: str, events: int, *, port: int, public_url: str, first: int = 
     made = parse_webhook(json.loads(body), received_at=now_ms())
     if name == "ingest":
         bearer = {"Authorization": f"Bearer {keys.INTERNAL_SECRET}", "X-Ingest-Budget-Ms": "3800"}
-        return _post(port, INGEST, encode_events(made), bearer)
-    [event] = made
-    sent = encode_events([event])[len(b'{"events":[') : -len(b"]}")]
+        return _post(port, INGEST, b'{"events":[%s]}' % b",".join(map(encode, made)), bearer)
+    [sent] = map(encode, made)
     return _post(port, CONSUMER, sent, signed(sent, public_url + CONSUMER))
 
 

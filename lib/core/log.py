@@ -57,8 +57,13 @@ class Logger:
         self._log(logging.ERROR, message, fields, exc_info=True)
 
     def _log(self, level: int, message: str, fields: dict[str, object], *, exc_info: bool = False) -> None:
-        extra = {"fields": fields, "is_summary": self._is_summary}
-        self._logger.log(level, message, extra=extra, exc_info=exc_info)
+        if not self._logger.isEnabledFor(level):
+            return
+        # Not by `Logger.log`, which looks for the place in the code: a batch writes a line for each of its events.
+        current = sys.exc_info() if exc_info else None
+        record = self._logger.makeRecord(self._logger.name, level, "", 0, message, (), current)
+        record.fields, record.is_summary = fields, self._is_summary
+        self._logger.handle(record)
 
 
 def get(name: str) -> Logger:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic_core import to_json
+
 from lib.core import log
 from lib.core.deadline import Deadline
 from lib.core.settings import Settings
-from lib.events.model import Event
-from lib.ingest.request import encode_events
+from lib.events.model import Event, JsonObject, as_json, event_of
 from lib.ingest.response import IngestResult, failed_result, read_results
 
 if TYPE_CHECKING:
@@ -35,28 +36,34 @@ class Forwarder:
         self._client = client
         self._ingestor = ingestor
 
-    async def forward(self, events: Sequence[Event], *, deadline: Deadline) -> list[IngestResult]:
-        """Returns one result for each event, in order. Never raises for a fault of the endpoint or a dependency."""
-        if not events or deadline.left_s() <= 0:
-            return [failed_result(event.event_id) for event in events]
-        results = await self._hand_over(events, deadline.at_most(HOP_TIMEOUT_S))
+    async def forward(self, events: Sequence[JsonObject | Event], *, deadline: Deadline) -> list[IngestResult]:
+        """Returns one result for each event, in order. Never raises for a fault of the endpoint or a dependency.
+
+        An event is a model, or the JSON of one.
+        """
+        told = [event if isinstance(event, dict) else as_json(event) for event in events]
+        if not told or deadline.left_s() <= 0:
+            return [failed_result(event["event_id"]) for event in told]
+        results = await self._hand_over(told, deadline.at_most(HOP_TIMEOUT_S))
         if results is None:
-            return await self._ingestor().ingest(events, deadline=deadline)
-        failed = [event for event, result in zip(events, results, strict=True) if not result.is_durable]
+            return await self._ingestor().ingest(list(map(event_of, told)), deadline=deadline)
+        failed = [event for event, result in zip(told, results, strict=True) if not result.is_durable]
         if not failed:
             return results
         # The endpoint has asked QStash already: the time that is left goes to processing.
-        second_try = iter(await self._ingestor().ingest(failed, deadline=deadline, skip_queue=True))
+        second_try = iter(
+            await self._ingestor().ingest(list(map(event_of, failed)), deadline=deadline, skip_queue=True)
+        )
         return [result if result.is_durable else next(second_try) for result in results]
 
-    async def _hand_over(self, events: Sequence[Event], deadline: Deadline) -> list[IngestResult] | None:
+    async def _hand_over(self, events: Sequence[JsonObject], deadline: Deadline) -> list[IngestResult] | None:
         """Returns the results of the endpoint, or None if it gave no usable answer."""
         budget_s = deadline.left_s() - HOP_MARGIN_S
         if budget_s <= 0:
             return None
         try:
             async with deadline.enforced():
-                body = encode_events(events)
+                body = to_json({"events": events})
                 status, answer = await self._client.post(body, self._headers(budget_s), timeout_s=deadline.left_s())
             results = read_results(answer)
         except Exception as error:
@@ -66,7 +73,7 @@ class Forwarder:
                 error_type=type(error).__name__,
             )
             return None
-        if [result.event_id for result in results] != [event.event_id for event in events]:
+        if [result.event_id for result in results] != [event["event_id"] for event in events]:
             _log.error("The internal endpoint answered for other events", status=status)
             return None
         return results

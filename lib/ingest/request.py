@@ -1,6 +1,5 @@
 """What the internal endpoint takes: one event, or `{"events": [...]}`."""
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from pydantic_core import from_json
 from lib.core.model import Model, invalid_payload
 from lib.core.safe_json import storable
 from lib.errors.exceptions import BadJson, InvalidPayload, TooManyEvents
-from lib.events.model import KINDS, MAX_EVENTS_PER_REQUEST, AnyEvent, Event, decode, encode
+from lib.events.model import KINDS, MAX_EVENTS_PER_REQUEST, AnyEvent, Event, decode
 
 DEFAULT_BUDGET_S = 8.0
 LONGEST_BUDGET_S = 25.0
@@ -25,15 +24,6 @@ class IngestRequest(Model):
 @cache
 def _adapter() -> TypeAdapter[IngestRequest]:
     return TypeAdapter(IngestRequest)
-
-
-def encode_events(events: Sequence[Event]) -> bytes:
-    """Returns the body of a request with `events`.
-
-    The events are joined as bytes: each kind then needs its own serializer alone, which saves a cold start the
-    serializers of the twelve other kinds.
-    """
-    return b'{"events":[%s]}' % b",".join(map(encode, events))
 
 
 def read_events(body: bytes) -> list[Event]:

@@ -178,31 +178,37 @@ class Publisher:
                 path="/v2/batch",
                 method="POST",
                 headers={"Content-Type": "application/json"},
-                body=prepare_batch_message_body(list(map(self._event_message, events, ids))),
+                body=prepare_batch_message_body(self._event_messages(events, ids)),
             )
         except json.JSONDecodeError:
             raise QueueRejected(status=None, reason="the answer is not JSON") from None
         return read_batch_answer(answers, len(events))
 
-    def _event_message(self, event: Event, deduplication_id: str) -> "BatchRequest":
+    def _event_messages(self, events: Sequence[Event], ids: Sequence[str]) -> "list[BatchRequest]":
         base_url = self._settings.base_url
         options = self._options(base_url + CONSUMER_PATH, EVENT_LABEL)
-        message: dict[str, Any] = {
+        of_all: dict[str, Any] = {
             **options,
-            "body": encode(event).decode(),
             "content_type": "application/json",
-            "deduplication_id": deduplication_id,
             "retries": DELIVERY_RETRIES,
             "timeout": DELIVERY_TIMEOUT,
             "failure_callback": base_url + FAILURE_PATH,
-            # One conversation is never processed twice at the same time; conversations run side by side.
-            "flow_control": {"key": conversation_key(event), "parallelism": 1},
         }
         if "headers" in options:
-            message["failure_callback_headers"] = {
+            of_all["failure_callback_headers"] = {
                 f"Upstash-Failure-Callback-Forward-{name}": value for name, value in options["headers"].items()
             }
-        return cast("BatchRequest", message)
+        messages = [
+            {
+                **of_all,
+                "body": encode(event).decode(),
+                "deduplication_id": deduplication_id,
+                # One conversation is never processed twice at the same time; conversations run side by side.
+                "flow_control": {"key": conversation_key(event), "parallelism": 1},
+            }
+            for event, deduplication_id in zip(events, ids, strict=True)
+        ]
+        return cast("list[BatchRequest]", messages)
 
     def _options(self, url: str, label: str) -> "_Options":
         """Returns the options that every message has, whatever it carries and wherever it goes."""

@@ -1,9 +1,9 @@
 """One item of `changes` → one event: comments, mentions, story counts, and messaging items inside a change."""
 
 from lib.events import ids
-from lib.events.model import Comment, Event, JsonObject, Mention, Unknown
+from lib.events.model import JsonObject
 from lib.webhooks.messaging import parse_messaging
-from lib.webhooks.participants import Base, ItemContext
+from lib.webhooks.participants import Base, ItemContext, told
 from lib.webhooks.payload import (
     MAX_TOPIC_CHARS,
     TEST_ENTRY_ID,
@@ -19,14 +19,14 @@ from lib.webhooks.payload import (
 _OWN_TIMES = ("timestamp", "created_time", "created_at")
 
 
-def parse_change(change: JsonObject, context: ItemContext, *, entry_time: object) -> Event:
+def parse_change(change: JsonObject, context: ItemContext, *, entry_time: object) -> JsonObject:
     """Returns the event in a clean `change`, or `Unknown` if it lacks a field that its kind needs. Never raises.
 
     Meta promises no time of its own for a change, so `context.fallback_ms` is the sending time where that is usable.
     """
     field = text(change.get("field")) or ""
     value = json_object(change.get("value")) or {}
-    event: Event | None = None
+    event: JsonObject | None = None
     if field in ("comments", "live_comments"):
         event = _comment(value, context, is_live=field == "live_comments")
     elif field == "mentions":
@@ -51,7 +51,7 @@ def _base(value: JsonObject, context: ItemContext) -> Base:
     )
 
 
-def _comment(value: JsonObject, context: ItemContext, *, is_live: bool) -> Event | None:
+def _comment(value: JsonObject, context: ItemContext, *, is_live: bool) -> JsonObject | None:
     """One of Meta's pages calls the id `comment_id`, another `id`; captures have `id`."""
     comment_id = scalar_id(value.get("comment_id")) or scalar_id(value.get("id"))
     if comment_id is None:
@@ -62,7 +62,7 @@ def _comment(value: JsonObject, context: ItemContext, *, is_live: bool) -> Event
     base["contact_id"] = author_id
     if scalar_id(author.get("self_ig_scoped_id")) or (author_id is not None and author_id == context.account_id):
         base["direction"], base["is_self"] = "outbound", True
-    return Comment(
+    return told(
         kind="comment",
         **base,
         event_id=ids.of_comment(comment_id),
@@ -77,16 +77,16 @@ def _comment(value: JsonObject, context: ItemContext, *, is_live: bool) -> Event
     )
 
 
-def _mention(value: JsonObject, context: ItemContext) -> Event | None:
+def _mention(value: JsonObject, context: ItemContext) -> JsonObject | None:
     media_id, comment_id = scalar_id(value.get("media_id")), scalar_id(value.get("comment_id"))
     if media_id is None and comment_id is None:
         return None
     base = _base(value, context)
     event_id = ids.of_mention(base["account_id"], media_id, comment_id)
-    return Mention(kind="mention", **base, event_id=event_id, media_id=media_id, comment_id=comment_id)
+    return told(kind="mention", **base, event_id=event_id, media_id=media_id, comment_id=comment_id)
 
 
-def _unknown(field: str, change: JsonObject, context: ItemContext, entry_time: object) -> Event:
+def _unknown(field: str, change: JsonObject, context: ItemContext, entry_time: object) -> JsonObject:
     value = json_object(change.get("value")) or {}
     base = _base(value, context)
     # The dashboard's tests: fixed story counts, and the message of 2021 without mid and sender.
@@ -98,4 +98,4 @@ def _unknown(field: str, change: JsonObject, context: ItemContext, entry_time: o
         event_id = ids.of_story_insights(media_id, scalar_id(entry_time))
     else:
         event_id = ids.of_unknown(base["account_id"], change)
-    return Unknown(kind="unknown", **base, event_id=event_id, topic=field[:MAX_TOPIC_CHARS] or None)
+    return told(kind="unknown", **base, event_id=event_id, topic=field[:MAX_TOPIC_CHARS] or None)

@@ -4,25 +4,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
 from lib.events import ids
-from lib.events.model import (
-    Echo,
-    Edit,
-    Event,
-    Handover,
-    JsonObject,
-    Message,
-    Optin,
-    Postback,
-    QuickReply,
-    Reaction,
-    Read,
-    Referral,
-    ReplyTo,
-    Story,
-    Unknown,
-    Unsend,
-)
-from lib.webhooks.participants import ItemContext, ParsedItem, resolve
+from lib.events.model import JsonObject
+from lib.webhooks.participants import ItemContext, ParsedItem, resolve, told
 from lib.webhooks.payload import (
     MAX_TOPIC_CHARS,
     count,
@@ -35,7 +18,7 @@ from lib.webhooks.payload import (
 )
 
 
-def parse_messaging(item: JsonObject, context: ItemContext) -> Event:
+def parse_messaging(item: JsonObject, context: ItemContext) -> JsonObject:
     """Returns the event in a clean `item`, or `Unknown` if the item lacks a field that its kind needs. Never raises."""
     parsed = resolve(item, context)
     build = _BUILDERS.get(parsed.key)
@@ -48,8 +31,8 @@ class _Content(TypedDict):
     mid: str
     text: str | None
     attachments: NotRequired[list[dict[str, Any]]]
-    reply_to: NotRequired[ReplyTo | None]
-    quick_reply: NotRequired[QuickReply | None]
+    reply_to: NotRequired[JsonObject | None]
+    quick_reply: NotRequired[JsonObject | None]
     referral: NotRequired[dict[str, Any] | None]
     is_unsupported: NotRequired[bool]
     is_ephemeral: NotRequired[bool]
@@ -58,7 +41,7 @@ class _Content(TypedDict):
 _TEXT_ALONE = frozenset({"mid", "text"})
 
 
-def _message(parsed: ParsedItem) -> Event | None:
+def _message(parsed: ParsedItem) -> JsonObject | None:
     """Of several flags the first of these counts: deleted, echo, unsupported."""
     body, base = parsed.body, parsed.base
     mid = scalar_id(body.get("mid"))
@@ -66,11 +49,11 @@ def _message(parsed: ParsedItem) -> Event | None:
         return None
     is_echo = flag(body.get("is_echo"))
     if flag(body.get("is_deleted")):
-        return Unsend(kind="unsend", **base, event_id=ids.of_unsend(mid), mid=mid, is_echo=is_echo)
+        return told(kind="unsend", **base, event_id=ids.of_unsend(mid), mid=mid, is_echo=is_echo)
     content = _content(mid, parsed)
     if is_echo:
-        return Echo(kind="echo", **base, **content, event_id=ids.of_message(mid))
-    return Message(kind="message", **base, **content, event_id=ids.of_message(mid))
+        return told(kind="echo", **base, **content, event_id=ids.of_message(mid))
+    return told(kind="message", **base, **content, event_id=ids.of_message(mid))
 
 
 def _content(mid: str, parsed: ParsedItem) -> _Content:
@@ -85,14 +68,14 @@ def _content(mid: str, parsed: ParsedItem) -> _Content:
         "text": words,
         "attachments": attachments,
         "reply_to": _reply_to(body.get("reply_to")),
-        "quick_reply": None if quick_reply is None else QuickReply(payload=text(quick_reply.get("payload"))),
+        "quick_reply": None if quick_reply is None else {"payload": text(quick_reply.get("payload"))},
         "referral": _inner_referral(parsed),
         "is_unsupported": flag(body.get("is_unsupported")),
         "is_ephemeral": bool(attachments) and any(each.get("type") == "ephemeral" for each in attachments),
     }
 
 
-def _reply_to(value: object) -> ReplyTo | None:
+def _reply_to(value: object) -> JsonObject | None:
     reply = json_object(value)
     if reply is None:
         return None
@@ -100,8 +83,8 @@ def _reply_to(value: object) -> ReplyTo | None:
     if mid is None and story is None:
         return None
     if story is None:
-        return ReplyTo(mid=mid)
-    return ReplyTo(mid=mid, story=Story(id=scalar_id(story.get("id")), url=text(story.get("url"))))
+        return {"mid": mid}
+    return {"mid": mid, "story": {"id": scalar_id(story.get("id")), "url": text(story.get("url"))}}
 
 
 def _inner_referral(parsed: ParsedItem) -> JsonObject | None:
@@ -110,25 +93,25 @@ def _inner_referral(parsed: ParsedItem) -> JsonObject | None:
     return inside if inside is not None else json_object(parsed.item.get("referral"))
 
 
-def _edit(parsed: ParsedItem) -> Event | None:
+def _edit(parsed: ParsedItem) -> JsonObject | None:
     body = parsed.body
     mid, num_edit = scalar_id(body.get("mid")), count(body.get("num_edit"))
     if mid is None:
         return None
     as_written = scalar_id(body.get("num_edit")) if num_edit is None else str(num_edit)
     event_id = ids.of_edit(mid, as_written, item=parsed.item)
-    return Edit(kind="edit", **parsed.base, event_id=event_id, mid=mid, text=text(body.get("text")), num_edit=num_edit)
+    return told(kind="edit", **parsed.base, event_id=event_id, mid=mid, text=text(body.get("text")), num_edit=num_edit)
 
 
 _ACTIONS: dict[str, Literal["react", "unreact"]] = {"react": "react", "unreact": "unreact"}
 
 
-def _reaction(parsed: ParsedItem) -> Event | None:
+def _reaction(parsed: ParsedItem) -> JsonObject | None:
     body = parsed.body
     mid, action = scalar_id(body.get("mid")), _action(body)
     if mid is None or action is None:
         return None
-    return Reaction(
+    return told(
         kind="reaction",
         **parsed.base,
         event_id=ids.of_reaction(mid, action, sender_id=parsed.sender_id, at_ms=parsed.at_ms),
@@ -147,10 +130,10 @@ def _action(body: JsonObject) -> Literal["react", "unreact"] | None:
     return _ACTIONS.get(text(body.get("action")) or "")
 
 
-def _postback(parsed: ParsedItem) -> Event:
+def _postback(parsed: ParsedItem) -> JsonObject:
     body = parsed.body
     mid = scalar_id(body.get("mid"))
-    return Postback(
+    return told(
         kind="postback",
         **parsed.base,
         event_id=ids.of_postback(mid) if mid is not None else _item_id("pb", parsed),
@@ -161,9 +144,9 @@ def _postback(parsed: ParsedItem) -> Event:
     )
 
 
-def _read(parsed: ParsedItem) -> Event:
+def _read(parsed: ParsedItem) -> JsonObject:
     mid = scalar_id(parsed.body.get("mid"))
-    return Read(
+    return told(
         kind="read",
         **parsed.base,
         event_id=ids.of_read(
@@ -174,9 +157,9 @@ def _read(parsed: ParsedItem) -> Event:
     )
 
 
-def _referral(parsed: ParsedItem) -> Event:
+def _referral(parsed: ParsedItem) -> JsonObject:
     body = parsed.body
-    return Referral(
+    return told(
         kind="referral",
         **parsed.base,
         event_id=_item_id("referral", parsed),
@@ -187,9 +170,9 @@ def _referral(parsed: ParsedItem) -> Event:
     )
 
 
-def _optin(parsed: ParsedItem) -> Event:
+def _optin(parsed: ParsedItem) -> JsonObject:
     body = parsed.body
-    return Optin(
+    return told(
         kind="optin",
         **parsed.base,
         event_id=_item_id("optin", parsed),
@@ -207,10 +190,10 @@ _HANDOVERS: dict[str, Literal["pass", "take", "request", "app_roles"]] = {
 }
 
 
-def _handover(parsed: ParsedItem) -> Event:
+def _handover(parsed: ParsedItem) -> JsonObject:
     """App ids come as strings or numbers. The roles themselves stay in `raw`, as Meta gives them two shapes."""
     body, action = parsed.body, _HANDOVERS[parsed.key]
-    return Handover(
+    return told(
         kind="handover",
         **parsed.base,
         event_id=_item_id("app_roles" if action == "app_roles" else "handover", parsed),
@@ -228,11 +211,11 @@ _UNKNOWN_KINDS: dict[str, Literal["policy", "feedback"]] = {
 }
 
 
-def _unknown(parsed: ParsedItem) -> Event:
+def _unknown(parsed: ParsedItem) -> JsonObject:
     kind = _UNKNOWN_KINDS.get(parsed.key)
     event_id = _item_id(kind, parsed) if kind else ids.of_unknown(parsed.account_id, parsed.item)
     topic = parsed.key.removeprefix("?")[:MAX_TOPIC_CHARS]
-    return Unknown(kind="unknown", **parsed.base, event_id=event_id, topic=topic or None)
+    return told(kind="unknown", **parsed.base, event_id=event_id, topic=topic or None)
 
 
 _ItemNamespace: TypeAlias = Literal["pb", "referral", "optin", "handover", "app_roles", "policy", "feedback"]
@@ -245,7 +228,7 @@ def _item_id(namespace: _ItemNamespace, parsed: ParsedItem) -> str:
     )
 
 
-_BUILDERS: dict[str, Callable[[ParsedItem], Event | None]] = {
+_BUILDERS: dict[str, Callable[[ParsedItem], JsonObject | None]] = {
     "message": _message,
     "message_edit": _edit,
     "reaction": _reaction,

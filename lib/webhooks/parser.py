@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from lib.core.safe_json import clean
 from lib.events import ids
-from lib.events.model import Event, JsonObject, Unknown
+from lib.events.model import Event, JsonObject, event_of
 from lib.webhooks.changes import parse_change
 from lib.webhooks.messaging import parse_messaging
-from lib.webhooks.participants import ItemContext
+from lib.webhooks.participants import ItemContext, told
 from lib.webhooks.payload import MAX_TOPIC_CHARS, TEST_ENTRY_ID, time_ms
 from lib.webhooks.walk import Item, walk
 
@@ -20,15 +20,16 @@ def parse_webhook(payload: object, *, received_at: int) -> list[Event]:
     sent at another time and in another batch, gives the same ids.
     """
     items, _ignored = walk(payload)
-    return parse_items([item._replace(value=clean(item.value)) for item in items], received_at=received_at)
+    events = parse_items([item._replace(value=clean(item.value)) for item in items], received_at=received_at)
+    return [event_of(event) for event in events]
 
 
-def parse_items(items: Sequence[Item], *, received_at: int) -> list[Event]:
-    """Returns the event of each clean item. Never raises."""
+def parse_items(items: Sequence[Item], *, received_at: int) -> list[JsonObject]:
+    """Returns the event of each clean item, as the JSON that `events.model.decode` reads. Never raises."""
     return [_event(item, received_at) for item in items]
 
 
-def _event(item: Item, received_at: int) -> Event:
+def _event(item: Item, received_at: int) -> JsonObject:
     readable = isinstance(item.value, dict)
     raw: JsonObject = item.value if isinstance(item.value, dict) else {"value": item.value}
     standby = item.container == "standby"
@@ -43,10 +44,10 @@ def _event(item: Item, received_at: int) -> Event:
     return _unknown(context, topic=min(raw) if item.container == "entry" else None)
 
 
-def _unknown(context: ItemContext, *, topic: str | None) -> Event:
+def _unknown(context: ItemContext, *, topic: str | None) -> JsonObject:
     """Returns an event for a value that is no item at all, so that nothing from Meta is lost."""
     account_id = context.account_id or ids.ABSENT
-    return Unknown(
+    return told(
         kind="unknown",
         event_id=ids.of_unknown(account_id, context.raw),
         account_id=account_id,

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from lib.events import ids
-from lib.events.model import Direction, JsonObject
+from lib.events.model import Direction, JsonObject, Kind
 from lib.webhooks.payload import (
     EVENT_KEYS,
     ITEM_KEYS,
@@ -59,6 +59,15 @@ class ParsedItem(NamedTuple):
     def account_id(self) -> str:
         """Our account."""
         return self.base["account_id"]
+
+
+def told(*, kind: Kind, event_id: str, **fields: object) -> JsonObject:
+    """Returns an event as it travels: the JSON of one of the models of `lib.events.model`.
+
+    The internal endpoint validates it. To make a model of it here, and JSON of the model again, would take a third of
+    the processor time of a webhook of a hundred events.
+    """
+    return {"kind": kind, "event_id": event_id, **fields}
 
 
 def resolve(item: JsonObject, context: ItemContext) -> ParsedItem:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from dev.send.samples import samples
-from lib.events.model import encode
+from lib.events.model import encode, event_of
 from lib.webhooks.parser import parse_items
 from lib.webhooks.request import read_items
 from tests.fuzz.callers import FORMS
@@ -18,7 +18,9 @@ from tests.support.world import CONSUMER, FAILURE, INGEST, WEBHOOK
 
 WEBHOOKS = [sample.path.read_bytes() for sample in samples()]
 EVENTS = [
-    encode(event) for body in WEBHOOKS for event in parse_items(read_items(body)[0], received_at=1_795_000_000_000)
+    encode(event_of(event))
+    for body in WEBHOOKS
+    for event in parse_items(read_items(body)[0], received_at=1_795_000_000_000)
 ]
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null')

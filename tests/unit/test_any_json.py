@@ -8,10 +8,11 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from lib.core.safe_json import clean
 from lib.errors.exceptions import InvalidPayload
-from lib.events.model import decode, encode
+from lib.events.model import decode, encode, event_of
 from lib.webhooks.parser import parse_items, parse_webhook
 from lib.webhooks.payload import check_envelope
 from lib.webhooks.request import read_items
@@ -51,7 +52,9 @@ def test_the_events_of_a_body_are_those_of_its_payload(payload: Any) -> None:
         items, ignored = read_items(json.dumps(payload).encode())
     except InvalidPayload:
         return
-    assert parse_items(items, received_at=RECEIVED_AT) == parse_webhook(payload, received_at=RECEIVED_AT)
+    told = parse_items(items, received_at=RECEIVED_AT)
+    assert [event_of(event) for event in told] == parse_webhook(payload, received_at=RECEIVED_AT)
+    assert [decode(to_json(event)) for event in told] == parse_webhook(payload, received_at=RECEIVED_AT)
     assert ignored == walk(payload)[1]
 
 
