@@ -2,10 +2,13 @@
 
 `python bench/cold_child.py ROOT FILE`: `ROOT` is the folder of the package, `FILE` the function in it, or "" for an
 empty Starlette application. It listens at `PORT`. This file imports little: what it loads is a cost of the function.
+
+Its first line on stderr is the time, in seconds since the epoch, before the function is imported.
 """
 
 import os
 import sys
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ def main(root: str, file: str) -> None:
     sys.path[0] = root  # in the place of this file's folder, as on the platform
     import uvicorn
 
+    os.write(2, f"{time.time()}\n".encode())
     app = load(f"{root}/{file}") if file else empty()
     uvicorn.run(app, host="127.0.0.1", port=int(os.environ["PORT"]), lifespan="off", access_log=False, log_config=None)
 
