@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from bench.quotes import REPORT, sections
+from bench.quotes import REPORT, renew, sections
 from bench.section import PLOTS, Section, put_pictures_into
 
 BENCHMARKS = {
@@ -94,6 +94,7 @@ def _write(name: str, section: Section) -> None:
     parts[name] = _markdown(section)
     order = [known for known in BENCHMARKS if known in parts]
     REPORT.write_text("\n".join([_preamble(), *(f"<!-- {known} -->\n{parts[known]}" for known in order)]), "utf-8")
+    renew(parts)
 
 
 def _preamble() -> str:

@@ -190,7 +190,8 @@ def _section(built: package.Package, results: Results, rounds: int, heaviest: Ma
             f"({built.made}) under uvicorn, as Vercel's runtime runs it. The peer is a bundled file under Node.js "
             f"{_node_version()}. What they call answers at once, without TLS. Medians of {rounds}, with the half of "
             "the times around them; CPU is the processor time of the process. *From its import* leaves out what the "
-            "platform does before: it starts Python and its server. Baseline: the peer's same route. The first rows are an application that answers `{}`: an empty Starlette, and bare `node:http`."
+            "platform does before: it starts Python and its server. Baseline: the peer's same route. The first rows "
+            "are an application that answers `{}`: an empty Starlette, and bare `node:http`."
         ),
         head=(
             *("route", "side", "ms", "half within", "to the peer", "CPU, ms", "to the peer"),

@@ -98,7 +98,9 @@ def _prepare(stack: Stack, people: int) -> None:
     with psycopg.connect(stack.dsn, autocommit=True) as db:
         everybody_is_known(db, people)
         db.execute(
-            "insert into public.reply_rules (trigger, pattern, reply_text) values ('keyword', 'price', 'It is 40.')"
+            # Without a pause between two replies: pgbench takes people at random.
+            "insert into public.reply_rules (trigger, pattern, reply_text, cooldown_s)"
+            " values ('keyword', 'price', 'It is 40.', 0)"
         )
     httpx.post(f"{stack.qstash_url}/__dev/faults", json=NO_DELIVERIES, trust_env=False).raise_for_status()
 
