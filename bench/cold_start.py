@@ -15,7 +15,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,8 +23,9 @@ from bench import package, peer_build, upstream
 from bench.cold_picture import picture
 from bench.requests import ROUTES, request, settings
 from bench.section import Section, Tell, half, ratio
+from bench.side_by_side import PATIENCE_S, Cost
 from dev.stack.config import ROOT
-from dev.stack.ports import HOST
+from dev.stack.ports import HOST, free_port
 from dev.vercel_build import PACKAGES
 
 ROUNDS = 21
@@ -35,30 +36,17 @@ SIDES = (PEER, COMPILED, PLAIN)
 SERVER = ("uvicorn", "click")
 """What Vercel's runtime brings along: the package does not hold it."""
 
-PATIENCE_S = 20.0
 HEAVIEST, HEAVIEST_RUNS = 8, 5
 
 
 @dataclass
-class Times:
-    """Milliseconds from the start of a process to its first answer: by the wall clock, and of the processor.
+class Times(Cost):
+    """Milliseconds from the start of a process to its first answer: of the processor, and by the wall clock.
 
     `own` is the part from the import of the function on; before it the platform starts Python and its server.
     """
 
-    wall: list[float] = field(default_factory=list)
-    cpu: list[float] = field(default_factory=list)
     own: list[float] = field(default_factory=list)
-
-    @property
-    def median_wall(self) -> float:
-        """The median by the wall clock."""
-        return statistics.median(self.wall)
-
-    @property
-    def median_cpu(self) -> float:
-        """The median of the processor time."""
-        return statistics.median(self.cpu)
 
 
 Results = Mapping[tuple[str, str], Times]
@@ -82,7 +70,8 @@ def run(tell: Tell, *, quick: bool) -> Section:
                     times.wall.append(wall_ms)
                     times.cpu.append(cpu_ms)
                     times.own.append(own_ms)
-    heaviest = {route: _heaviest(built, route, runs=1 if quick else HEAVIEST_RUNS) for route in ("webhook", "consumer")}
+        runs = 1 if quick else HEAVIEST_RUNS
+        heaviest = {route: _heaviest(built, route, environment, runs) for route in ("webhook", "consumer")}
     return _section(built, results, rounds, heaviest)
 
 
@@ -100,7 +89,7 @@ def _add_server(built: package.Package) -> None:
 
 def _start(built: package.Package, route: str, side: str, environment: Mapping[str, str]) -> tuple[float, float, float]:
     """Starts one process. Returns the milliseconds of its `Times`."""
-    port = _free_port()
+    port = free_port()
     if side == PEER:
         command, env = list(peer_build.bundle(route)), dict(environment)
     else:
@@ -108,16 +97,16 @@ def _start(built: package.Package, route: str, side: str, environment: Mapping[s
         file = "" if route == EMPTY else f"{ROUTES[route].removeprefix('/')}.py"
         command = [str(built.python), "-S", str(CHILD), str(built.folder(bytecode=bytecode)), file]
         env = {**built.environment(bytecode=bytecode), **environment}
-    path = "/" if route == EMPTY else ROUTES[route]
-    asked = request("webhook" if route == EMPTY else route, 1, port=port, public_url=environment["PUBLIC_URL"]).encode()
-    asked = asked.replace(f"POST {ROUTES['webhook']}".encode(), f"POST {path}".encode(), 1)
+    asked = request("webhook" if route == EMPTY else route, 1, port=port, public_url=environment["PUBLIC_URL"])
+    if route == EMPTY:
+        asked = replace(asked, target="/")
     began_s = time.time()
     process = subprocess.Popen(
         command, env={"PATH": os.environ["PATH"], **env, "PORT": str(port)}, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        answer = _first_answer(port, asked, process)
+        answer = _first_answer(port, asked.encode(), process)
         ended_s = time.time()
     finally:
         process.kill()
@@ -142,30 +131,24 @@ def _first_answer(port: int, asked: bytes, process: "subprocess.Popen[bytes]") -
     return b""
 
 
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as server:
-        return int(server.getsockname()[1])
-
-
-def _heaviest(built: package.Package, route: str, *, runs: int) -> str:
+def _heaviest(built: package.Package, route: str, environment: Mapping[str, str], runs: int) -> str:
     """Returns, in words, the packages whose modules take longest by themselves until the first answer of a route."""
     spent: dict[str, list[int]] = {}
-    with upstream.running() as url:
-        for _ in range(runs):
-            one: Counter[str] = Counter()
-            for micros, module in re.findall(
-                r"^import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)$", _imports(built, route, settings(url)), re.M
-            ):
-                one[module.partition(".")[0]] += int(micros)
-            for name, micros in one.items():
-                spent.setdefault(name, []).append(micros)
+    for _ in range(runs):
+        one: Counter[str] = Counter()
+        for micros, module in re.findall(
+            r"^import time:\s+(\d+) \|\s+\d+ \|\s*([\w.]+)$", _imports(built, route, environment), re.M
+        ):
+            one[module.partition(".")[0]] += int(micros)
+        for name, micros in one.items():
+            spent.setdefault(name, []).append(micros)
     medians = Counter({name: statistics.median(micros) for name, micros in spent.items() if name not in SERVER})
     return ", ".join(f"{name} {micros / 1000:.1f} ms" for name, micros in medians.most_common(HEAVIEST))
 
 
 def _imports(built: package.Package, route: str, environment: Mapping[str, str]) -> str:
     """Returns what `python -X importtime` says until the first answer."""
-    port = _free_port()
+    port = free_port()
     file = f"{ROUTES[route].removeprefix('/')}.py"
     process = subprocess.Popen(
         [str(built.python), "-S", "-X", "importtime", str(CHILD), str(built.compiled), file],

@@ -1,22 +1,17 @@
 """The requests of the comparisons: the same bytes for our functions and for the TypeScript peer."""
 
-import base64
-import hashlib
-import hmac
 import json
-import time
 from collections.abc import Mapping
-
-import jwt
 
 from bench.bare import Request
 from bench.message import WORDS, message, now_ms, webhook
-from bench.round_trips import FIRST_PERSON
+from bench.round_trips import FIRST_PERSON, signed
 from dev.stack import keys
 from dev.stack.config import StackConfig
 from dev.stack.stack import Stack
 from lib.events.model import encode
 from lib.webhooks.parser import parse_webhook
+from lib.webhooks.signature import sign_hub
 
 WEBHOOK, INGEST = "/api/webhooks/instagram", "/api/internal/ingest-event"
 CONSUMER = "/api/qstash/instagram-ingestion"
@@ -47,23 +42,13 @@ def request(name: str, events: int, *, port: int, public_url: str, first: int = 
     """Returns a signed request to the route with this name, about `events` new messages (the consumer takes one)."""
     body = webhook_body(events, first=first)
     if name == "webhook":
-        digest = hmac.new(keys.APP_SECRET.encode(), body, hashlib.sha256).hexdigest()
-        return _post(port, WEBHOOK, body, {"X-Hub-Signature-256": f"sha256={digest}"})
+        return _post(port, WEBHOOK, body, {"X-Hub-Signature-256": sign_hub(body, keys.APP_SECRET)})
     made = parse_webhook(json.loads(body), received_at=now_ms())
     if name == "ingest":
         bearer = {"Authorization": f"Bearer {keys.INTERNAL_SECRET}", "X-Ingest-Budget-Ms": "3800"}
         return _post(port, INGEST, b'{"events":[%s]}' % b",".join(map(encode, made)), bearer)
     [sent] = map(encode, made)
     return _post(port, CONSUMER, sent, signed(sent, public_url + CONSUMER))
-
-
-def signed(body: bytes, url: str) -> dict[str, str]:
-    """Returns the headers of a delivery with QStash's signature (Upstash, "Verifying signatures")."""
-    now_s = int(time.time())
-    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).decode()
-    claims = {"iss": "Upstash", "sub": url, "iat": now_s, "nbf": now_s, "exp": now_s + 3600, "jti": "1"}
-    token = jwt.encode({**claims, "body": digest}, keys.QSTASH_CURRENT_SIGNING_KEY, algorithm="HS256")
-    return {"Upstash-Signature": token, "Upstash-Message-Id": "msg_1"}
 
 
 def _post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> Request:

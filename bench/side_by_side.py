@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from bench.bare import Job, drive
 from bench.requests import ROUTES, request
 from bench.section import Tell
 from bench.serve import OURS
-from dev.stack.ports import HOST
+from dev.stack.ports import answers, free_port
 
 AT_ONCE = (1, 16)
 PATIENCE_S = 20.0
@@ -62,8 +61,7 @@ class Cost:
 @contextlib.contextmanager
 def server(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Server]:
     """Runs a server that listens at `PORT`, and yields it when it does."""
-    with socket.create_server((HOST, 0)) as free:
-        port = int(free.getsockname()[1])
+    port = free_port()
     env = {**os.environ, **environment, "PORT": str(port)}
     with subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL) as process:
         try:
@@ -117,7 +115,7 @@ def measure(
 def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
     end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s and process.poll() is None:
-        with contextlib.suppress(ConnectionRefusedError), socket.create_connection((HOST, port)):
+        if answers(port):
             return
         time.sleep(0.02)
     raise RuntimeError(f"{process.args!r} does not listen at {port}")

@@ -85,9 +85,8 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # No line names the thread, the process, the task or the place in the code (Python, "Logging HOWTO: Optimization").
+    # No line names the thread or the process (Python, "Logging HOWTO: Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None
     # These libraries log every request, with its URL, at INFO.
     for library in ("httpx", "hpack"):
         logging.getLogger(library).setLevel(logging.WARNING)

@@ -83,7 +83,7 @@ def storable(body: bytes) -> bytes:
     replace.
     """
     suspicious = b"\\u" in body or b"NaN" in body or b"Infinity" in body or _has_large_number(body)
-    return to_json(clean(decode_json(body))) if suspicious else body
+    return to_json(decode_clean(body)) if suspicious else body
 
 
 def _decode_by_standard_library(body: bytes) -> object:

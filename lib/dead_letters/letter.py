@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from lib.core.model import Model, invalid_payload
-from lib.core.safe_json import clean, decode_json, storable
+from lib.core.safe_json import clean, decode_clean, storable
 from lib.errors.exceptions import BadJson, InvalidPayload
 from lib.errors.retry_after import whole_number
 from lib.errors.verdict import Verdict
@@ -84,7 +84,7 @@ class FailureCallback(Model):
 def read_failure(body: bytes) -> dict[str, Any]:
     """Returns the dead letter in the `body` of a failure callback. Raises `InvalidPayload` if it names no message."""
     try:
-        callback = FailureCallback.model_validate(clean(decode_json(body)))
+        callback = FailureCallback.model_validate(decode_clean(body))
     except BadJson as error:
         raise InvalidPayload(error.path, error.message) from None
     except ValidationError as error:

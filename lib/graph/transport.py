@@ -16,7 +16,7 @@ from typing import Literal
 
 import httpx
 
-from lib.core.safe_json import clean, decode_json
+from lib.core.safe_json import decode_clean
 from lib.core.settings import LoginFlavour
 from lib.errors.exceptions import BadJson, GraphError, GraphTransportError, InvalidPayload
 from lib.graph.usage import Usage, longest_regain_s, read_usage
@@ -225,7 +225,7 @@ def _headers(creds: Credentials, call: Call) -> dict[str, str]:
 
 def _json(body: bytes) -> object:
     try:
-        return clean(decode_json(body))
+        return decode_clean(body)
     except BadJson:
         return None
 

@@ -10,6 +10,7 @@ from time import monotonic
 from lib.http.connection import Answer, Connection
 from lib.http.errors import ConnectTimedOut, NoFreeConnection, NotConnected
 
+CONNECT_TIMEOUT_S = 3.0
 KEEPALIVE_S = 5.0
 """How long an idle connection is kept, in seconds. Most servers keep theirs longer."""
 
@@ -23,6 +24,12 @@ class Origin:
     host: str
     port: int
     is_tls: bool
+
+    @classmethod
+    def of(cls, scheme: str, host: str, port: int | None) -> "Origin":
+        """Returns the origin of an `http` or `https` URL. Without a `port` it is the scheme's own."""
+        is_tls = scheme == "https"
+        return cls(host, port or (443 if is_tls else 80), is_tls)
 
 
 @dataclass(frozen=True, slots=True)

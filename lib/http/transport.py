@@ -11,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from lib.http import errors
-from lib.http.pool import KEEPALIVE_S, Origin, Pool, Timeouts, encode_request
+from lib.http.pool import CONNECT_TIMEOUT_S, KEEPALIVE_S, Origin, Pool, Timeouts, encode_request
 from lib.http.tls import tls_context
 
 if TYPE_CHECKING:
     from httpx._types import QueryParamTypes
 
-CONNECT_TIMEOUT_S = 3.0
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _HTTPX_ERRORS: tuple[tuple[type[errors.NoAnswer], type[httpx.TransportError]], ...] = (
     (errors.NotConnected, httpx.ConnectError),
     (errors.ConnectTimedOut, httpx.ConnectTimeout),
@@ -73,13 +70,13 @@ class PoolTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Returns the whole answer. The time-out for reading bounds the whole answer too."""
         url = request.url
-        if url.scheme not in _DEFAULT_PORTS:
+        if url.scheme not in {"http", "https"}:
             raise httpx.UnsupportedProtocol(f"no client for {url.scheme or 'a URL without a scheme'}")
         body = await request.aread()
         timeouts = request.extensions.get("timeout", {})
         try:
             answer = await self._pool.ask(
-                Origin(url.host, url.port or _DEFAULT_PORTS[url.scheme], url.scheme == "https"),
+                Origin.of(url.scheme, url.host, url.port),
                 encode_request(request.method.encode("ascii"), url.raw_path, request.headers.raw, body),
                 Timeouts(timeouts.get("pool"), timeouts.get("connect"), timeouts.get("read")),
             )

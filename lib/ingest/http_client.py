@@ -7,10 +7,9 @@ It uses our pool without httpx above it: a cold start of the webhook then has no
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from lib.http.pool import Origin, Pool, Timeouts, encode_request
+from lib.http.pool import CONNECT_TIMEOUT_S, Origin, Pool, Timeouts, encode_request
 from lib.http.tls import tls_context
 
-CONNECT_TIMEOUT_S = 3.0
 MAX_CONNECTIONS = 64
 MAX_ANSWER_BYTES = 4_500_000
 
@@ -20,8 +19,7 @@ class IngestHttpClient:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        is_tls = parts.scheme == "https"
-        self._origin = Origin(parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls)
+        self._origin = Origin.of(parts.scheme, parts.hostname or "", parts.port)
         self._host, self._target = parts.netloc.encode(), parts.path.encode()
         self._pool = Pool(
             max_connections=MAX_CONNECTIONS, max_idle=MAX_CONNECTIONS, max_bytes=MAX_ANSWER_BYTES, tls=tls_context
